@@ -1,0 +1,1 @@
+"""consent_mw: a consent firewall for websites."""

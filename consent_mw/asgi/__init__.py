@@ -1,0 +1,1 @@
+"""The middleware, the visitor's routes, and the Visit an app sees."""

@@ -1,0 +1,1 @@
+"""RULES. Values in, values out: no async, I/O, clock, randomness or logging; `now` arrives as data."""

@@ -1,0 +1,1 @@
+"""The reverse-proxy data plane and its admin port."""

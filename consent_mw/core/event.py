@@ -22,13 +22,14 @@ IDENTIFY = "identify"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. `time` is in seconds since 1970. `values` maps simple fields (SPEC 2, without
-    `event` and `time`) to text; `query` and `props` hold the named parameters and properties. `id` is unique."""
+    """Something that happened. `name` and `props` are the reporter's; the rest is filled in when it is emitted: `id`
+    (unique), `time` (seconds since 1970), `values` (simple fields of SPEC 2 to text, without `event` and `time`) and
+    `query` (named parameters of the page)."""
 
-    id: str
     name: str
-    time: float
+    props: Mapping[str, Value] = field(default_factory=dict)
     kind: EventKind = EventKind.TRACK
     values: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    props: Mapping[str, Value] = field(default_factory=dict)
+    id: str = ""
+    time: float = 0.0

@@ -1,1 +1,1 @@
-"""consent_mw: a consent firewall for websites."""
+"""consent_mw: a consent firewall for websites, as ASGI middleware or as a reverse-proxy sidecar."""

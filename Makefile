@@ -1,0 +1,46 @@
+# Two commands set everything up on a machine with Python 3.11 or newer, pip and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint types layers unit wheel debian clean fuzz bench
+
+demo: $(VENV)/.runs
+	$(BIN)/consent-mw demo $(if $(DRIVE),--drive $(DRIVE)) $(if $(PORT),--port $(PORT))
+
+test: $(VENV)/.tests debian lint types layers unit
+
+lint: $(VENV)/.tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.tests
+	$(BIN)/mypy
+
+layers: $(VENV)/.tests
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+fuzz: $(VENV)/.tests
+	CONSENT_MW_FUZZ=20000 $(BIN)/python -m pytest tests/fuzz
+
+# What the browser tests need from Debian; skipped where it is there already, where there is no apt, and without root.
+debian:
+	@sh tests/packaging/debian.sh
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runs: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.runs
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,142 @@
+"""Answering: a person's choice becomes a receipt, a cookie and a recall, in that order of importance.
+
+Rule: a no is never lost: with the store down, or above the limit, the cookie alone carries it.
+Rule: a yes needs its receipt first; without one it is not taken.
+Rule: the same choice again writes nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from consent_mw.asgi.routes.guard import RefusedRequest
+from consent_mw.core.consent import Consent, choose, standing
+from consent_mw.core.decision import decide
+from consent_mw.core.policy import Policy
+from consent_mw.core.terms import Answer, Signal, Status
+from consent_mw.errors import StoreError
+from consent_mw.world.store import ReceiptRow
+
+if TYPE_CHECKING:
+    from consent_mw.asgi.exchange import Exchange
+
+CURRENT = (Status.GIVEN, Status.REFUSED, Status.PARTIAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person sent: answers by purpose (None: no answer among it), and that a notice was read."""
+
+    answers: Mapping[str, bool] | None = None
+    seen: bool = False
+    how: str = "api"
+
+
+async def answer(exchange: Exchange, choice: Choice) -> bool:
+    """Take the choice into the exchange (consent, facts, decision). Returns whether anything changed.
+
+    Raises RefusedRequest 503 where a yes cannot be recorded, 429 above the limit of this address.
+    """
+    facts = exchange.facts
+    if facts is None:
+        raise ValueError("an exchange without facts takes no choice")
+    policy = exchange.rules.policy
+    before = exchange.person.consent
+    if choice.answers is None:
+        return _seen(exchange, before, policy) if choice.seen else False
+    after = choose(before, choice.answers, policy, facts.jurisdiction, facts.now)
+    now_says = standing(before, policy, facts.jurisdiction, facts.now)
+    then_says = standing(after, policy, facts.jurisdiction, facts.now)
+    if now_says.answers == then_says.answers and now_says.status in CURRENT:
+        return _seen(exchange, before, policy)
+    agrees = any(
+        then is Answer.YES and now is not Answer.YES
+        for now, then in zip(now_says.answers, then_says.answers, strict=True)
+    )
+    refusal = await _record(exchange, before, after, choice.how, agrees=agrees)
+    if refusal is not None and refusal.status == 429:
+        raise refusal
+    await exchange.gate.recall_denied(exchange)
+    return True
+
+
+async def withdraw(exchange: Exchange, how: str) -> bool:
+    """Refuse every optional purpose and recall what is queued for this browser."""
+    everything = {one.name: False for one in exchange.rules.policy.optional_purposes}
+    changed = await answer(exchange, Choice(everything, how=how))
+    await exchange.gate.recall_denied(exchange)
+    return changed
+
+
+async def _record(
+    exchange: Exchange, before: Consent, after: Consent, how: str, *, agrees: bool
+) -> RefusedRequest | None:
+    """Write the receipt and take the new consent; a pure no is taken even where no receipt can be written."""
+    refusal: RefusedRequest | None = None
+    try:
+        if not exchange.gate.limiter.admits(exchange.address):
+            refusal = RefusedRequest(429, "too many choices from this address; try again in a minute")
+        else:
+            after = await _with_receipt(exchange, before, after, how)
+    except StoreError:
+        exchange.gate.count("store_failed")
+        refusal = RefusedRequest(503, "your choice cannot be recorded right now, so nothing was changed")
+    if refusal is not None and agrees:
+        raise refusal
+    take(exchange, after)
+    return refusal
+
+
+async def _with_receipt(exchange: Exchange, before: Consent, after: Consent, how: str) -> Consent:
+    gate = exchange.gate
+    chain = await gate.store_result(lambda store: store.receipt(before.receipt)) if before.receipt else None
+    identity = secrets.token_urlsafe(16)
+    root = chain.root if chain is not None else identity
+    claims = _claims(exchange, after, identity, before.receipt if chain is not None else "", how)
+    row = ReceiptRow(id=identity, root=root, previous=before.receipt, at=after.at, jws=gate.signer.sign(claims))
+    await gate.store_result(lambda store: store.add_receipt(row))
+    return replace(after, receipt=identity)
+
+
+def take(exchange: Exchange, consent: Consent) -> None:
+    """Let the exchange go on with this consent."""
+    if exchange.facts is None:
+        raise ValueError("an exchange without facts takes no consent")
+    exchange.person.consent = consent
+    exchange.facts = replace(exchange.facts, consent=consent)
+    exchange.decision = decide(exchange.facts, exchange.rules.policy)
+
+
+def _seen(exchange: Exchange, before: Consent, policy: Policy) -> bool:
+    if before.seen == policy.revision or exchange.facts is None:
+        return False
+    take(exchange, replace(before, seen=policy.revision, issued=exchange.facts.now))
+    return True
+
+
+def _claims(exchange: Exchange, consent: Consent, identity: str, previous: str, how: str) -> dict[str, object]:
+    """The receipt: what was chosen, when, where and how, under which policy; nothing that says who."""
+    policy = exchange.rules.policy
+    facts = exchange.facts
+    decision = exchange.decision
+    if facts is None or decision is None:
+        raise ValueError("an exchange without facts has no receipt")
+    return {
+        "receipt": identity,
+        "previous": previous or None,
+        "at": datetime.fromtimestamp(consent.at, UTC).isoformat().replace("+00:00", "Z"),
+        "site": policy.site.name,
+        "origin": policy.site.origin or None,
+        "policy_url": policy.site.policy_url,
+        "revision": policy.revision,
+        "policy_digest": policy.digest,
+        "jurisdiction": facts.jurisdiction.name,
+        "regime": facts.jurisdiction.regime.value,
+        "purposes": dict(consent.answers),
+        "signals": {Signal.DNT.value: facts.dnt, Signal.GPC.value: facts.gpc},
+        "how": how,
+    }

@@ -1,0 +1,310 @@
+"""The Gate: the one object that stands between requests and the policy, in both forms of consent_mw.
+
+Rule: holds what outlives a request (policy, keys, databases, store, counters) and nothing about one request.
+Rule: the policy in force is one attribute, so that a reload is one assignment.
+Rule: if the store fails, the site stays up and nothing non-essential is set or leaves (SPEC 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import TypeVar
+
+from consent_mw.asgi.banner import PageLinks, banner_editor
+from consent_mw.asgi.exchange import CONSENT_LASTS, Editor, Exchange, Person
+from consent_mw.asgi.limiter import Limiter
+from consent_mw.asgi.observe import Observation, observe
+from consent_mw.asgi.reporting import Reporter
+from consent_mw.asgi.routes.app import visitor_routes
+from consent_mw.asgi.ruleset import Headers, Route, Ruleset, strip_reserved
+from consent_mw.asgi.visit import Visit
+from consent_mw.core.consent import NO_CONSENT, Consent
+from consent_mw.core.decision import decide
+from consent_mw.core.facts import Facts
+from consent_mw.core.policy import DAY, Policy
+from consent_mw.core.whereabouts import Settled, settle
+from consent_mw.errors import KeysError, StoreError
+from consent_mw.wire import cookies
+from consent_mw.wire.address import client_address
+from consent_mw.wire.headers import first
+from consent_mw.wire.receipts import Signer
+from consent_mw.wire.token import Identifier, Keyring, parse_keys
+from consent_mw.world.assets import Assets
+from consent_mw.world.delivery import Delivery
+from consent_mw.world.device import DeviceReader
+from consent_mw.world.geo import Locator
+from consent_mw.world.store import Store, open_store
+
+T = TypeVar("T")
+
+PLACES_KEPT = 65_536
+"""Bound of the addresses whose place is remembered."""
+
+
+class Gate:
+    """Decides about every request. Made once, started before the first request, stopped after the last."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        keyring: Keyring,
+        store_url: str = "sqlite:///consent.db",
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.keyring = keyring
+        self.signer = Signer(keyring)
+        self.public_keys = self.signer.jwks()
+        self.assets = Assets()
+        self.devices = DeviceReader()
+        self.limiter = Limiter()
+        self.reporter = Reporter(self)
+        self.counts: Counter[str] = Counter()
+        self.bypassed = False
+        self.started = False
+        self.store: Store | None = None
+        self._store_url = store_url
+        self._clock = clock
+        self._delivery: Delivery | None = None
+        self._starting: asyncio.Lock | None = None
+        self._places: dict[tuple[str, tuple[bytes, ...]], tuple[Settled, str]] = {}
+        self.adopt(policy)
+
+    @classmethod
+    def of(cls, policy: Policy, keys: Sequence[str | bytes] | None, store_url: str) -> Gate:
+        """A gate with these keys, or with those of CONSENT_MW_KEYS. Raises KeysError."""
+        if keys is None:
+            text = os.environ.get("CONSENT_MW_KEYS", "")
+            if not text:
+                raise KeysError("no keys: pass keys=[…] or set CONSENT_MW_KEYS (`consent-mw keys new` makes one)")
+            return cls(policy, parse_keys(text), store_url)
+        return cls(policy, Keyring(keys), store_url)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.rules.policy
+
+    def adopt(self, policy: Policy) -> None:
+        """Put this policy in force for every request from now on."""
+        rules = Ruleset(policy)
+        locator = Locator(policy.geo.databases)
+        app = visitor_routes(rules)
+        self._places = {}
+        self.locator = locator
+        self.app = app
+        self.rules = rules
+
+    # life
+
+    async def start(self) -> None:
+        """Open the store and start delivering. A store that cannot be opened leaves the site up (SPEC 10)."""
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if self.started:
+                return
+            try:
+                self.store = open_store(self._store_url)
+            except StoreError:
+                self.count("store_failed")
+            if self.store is not None:
+                self._delivery = Delivery(self.store, lambda: self.policy, vendor_key, on_outcome=self._outcome)
+                await self._delivery.start()
+            self.started = True
+
+    async def stop(self, drain: float = 5.0) -> None:
+        """Deliver what can be delivered within `drain` seconds, then close the store."""
+        if not self.started:
+            return
+        self.started = False
+        if self._delivery is not None:
+            await self._delivery.stop(drain)
+        if self.store is not None:
+            await asyncio.to_thread(self.store.close)
+        self.store = None
+        self._delivery = None
+        self._starting = None
+
+    def now(self) -> float:
+        """The time, in seconds since 1970."""
+        return self._clock()
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Count something by a fixed name; never by anything that a visitor sends."""
+        self.counts[name] += by
+
+    def _outcome(self, vendor: str, outcome: str, number: int) -> None:
+        self.count(f"event_{outcome}:{vendor}", number)
+
+    # requests
+
+    def admit(self, method: bytes, target: bytes, headers: Headers, peer: str, *, secure: bool = False) -> Exchange:
+        """The exchange for a request: where it goes, and with which headers. `target` is the raw path and query."""
+        rules = self.rules
+        seen = observe(method, target, headers)
+        route = Route.PASS if self.bypassed else rules.route(seen.path)
+        exchange = Exchange(self, rules, route, headers, seen)
+        if route is Route.PASS:
+            exchange.request_headers = strip_reserved(headers)
+            return exchange
+        self._decide(exchange, headers, peer)
+        if route is Route.FORWARD and not self._within_share(exchange):
+            exchange.route = Route.PASS
+            exchange.request_headers = strip_reserved(headers)
+            return exchange
+        if route is Route.FORWARD:
+            exchange.admit()
+        if exchange.decision is not None:
+            exchange.visit = Visit(exchange.decision, exchange.visitor)
+        return exchange
+
+    def _decide(self, exchange: Exchange, headers: Headers, peer: str) -> None:
+        settled, address = self._place(exchange.rules, headers, peer)
+        seen = exchange.seen
+        exchange.person = self._recognise(exchange.rules, seen)
+        exchange.location = settled.location
+        exchange.address = address
+        exchange.facts = Facts(
+            jurisdiction=settled.jurisdiction,
+            now=int(self._clock()),
+            whereabouts=settled.whereabouts,
+            country=settled.location.country if settled.location is not None else "",
+            dnt=seen.dnt,
+            gpc=seen.gpc,
+            consent=exchange.person.consent,
+            minor=exchange.person.consent.minor,
+        )
+        exchange.decision = decide(exchange.facts, exchange.rules.policy)
+
+    def _place(self, rules: Ruleset, headers: Headers, peer: str) -> tuple[Settled, str]:
+        wanted = rules.policy.client_address.header.encode()
+        said = tuple(value for name, value in headers if name.lower() == wanted) if rules.trust else ()
+        key = (peer, said)
+        known = self._places.get(key)
+        if known is not None:
+            return known
+        client = client_address(headers, peer, rules.trust)
+        settled = settle(self.locator.locate(client.address), client.readable, rules.policy)
+        if len(self._places) >= PLACES_KEPT:
+            self._places.clear()
+        place = self._places[key] = (settled, str(client.address) if client.address is not None else "")
+        return place
+
+    def _recognise(self, rules: Ruleset, seen: Observation) -> Person:
+        person = Person()
+        values = seen.all(b"cookie")
+        if not values:
+            return person
+        for cookie in cookies.split_cookies(values):
+            if cookie.name == rules.consent_cookie and person.consent is NO_CONSENT:
+                person.consent = self.keyring.read_consent(cookie.value.decode("latin-1")) or NO_CONSENT
+            elif cookie.name == rules.identifier_cookie and person.identifier is None:
+                person.identifier = self._identifier(rules, cookie.value.decode("latin-1"))
+        return person
+
+    def _identifier(self, rules: Ruleset, raw: str) -> Identifier | None:
+        identifier = self.keyring.read_identifier(raw)
+        rule = rules.policy.identifier
+        if identifier is None or rule is None:
+            return None
+        expired = self._clock() - identifier.day * DAY > rule.lasts
+        return None if expired else identifier
+
+    def _within_share(self, exchange: Exchange) -> bool:
+        """Whether this visitor is of the share that `[scope] percent` puts under the policy."""
+        percent = exchange.rules.policy.scope.percent
+        if percent >= 100:
+            return True
+        bucket = int(self.keyring.digest("share", exchange.address)[:8], 16) % 100
+        return bucket < percent
+
+    # cookies of ours
+
+    def consent_cookie(self, rules: Ruleset, consent: Consent) -> bytes:
+        """The Set-Cookie line that keeps this consent in the browser."""
+        fresh = replace(consent, issued=int(self._clock()))
+        value = self.keyring.sign_consent(fresh)
+        return cookies.make_set_cookie(
+            rules.consent_cookie, value.encode(), max_age=CONSENT_LASTS, domain=rules.cookie_domain
+        )
+
+    def changed_cookies(self, exchange: Exchange) -> list[bytes]:
+        """The Set-Cookie lines after a route may have taken a choice: the consent, and what a no expires."""
+        facts = exchange.facts
+        if facts is None or facts.consent.issued != facts.now:
+            return []
+        return [self.consent_cookie(exchange.rules, facts.consent), *exchange.expired_after_a_no()]
+
+    def issue_identifier(self, exchange: Exchange) -> list[bytes]:
+        """A new identifier for this browser, where one is allowed and none is held; else nothing."""
+        rule = exchange.rules.policy.identifier
+        decision = exchange.decision
+        if rule is None or decision is None or not decision.allows(rule.purpose) or decision.minor:
+            return []
+        if exchange.person.identifier is not None or not self.healthy or self.is_bot(exchange):
+            return []
+        day = int(self._clock()) // DAY
+        token = self.keyring.sign_identifier(secrets.token_bytes(16), day)
+        exchange.person.identifier = self.keyring.read_identifier(token)
+        return [cookies.make_set_cookie(exchange.rules.identifier_cookie, token.encode(), max_age=rule.lasts)]
+
+    def forget_cookies(self, exchange: Exchange) -> list[bytes]:
+        """Deletions of our own cookies."""
+        return [
+            line
+            for name in sorted(exchange.rules.own_cookies)
+            for line in cookies.expire_cookies(name, (), exchange.seen.host)
+        ]
+
+    # what stands behind
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the store takes what it is given."""
+        return self.store is not None and self.store.healthy
+
+    def is_bot(self, exchange: Exchange) -> bool:
+        """Whether the user agent says that it is a program."""
+        return self.devices.read(exchange.seen.first(b"user-agent")).bot
+
+    def links(self, rules: Ruleset) -> PageLinks:
+        """Where our pages find their files."""
+        return PageLinks.of(self.assets, rules.prefix.decode())
+
+    def banner_editor(self, exchange: Exchange, response: Headers) -> Editor | None:
+        """What puts the banner into this page, or None where the page cannot be edited."""
+        if exchange.decision is None:
+            return None
+        return banner_editor(self, exchange, exchange.decision, response, first(response, b"content-type") or b"")
+
+    async def store_result(self, ask: Callable[[Store], Future[T]]) -> T:
+        """What the store answers. Raises StoreError where there is no store or it fails."""
+        if self.store is None:
+            raise StoreError("the store is not open")
+        return await asyncio.wrap_future(ask(self.store))
+
+    async def settled(self, pending: Future[object]) -> None:
+        """Wait for what must be done before a reply is sent; its failure is counted, never the visitor's."""
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(pending), timeout=5.0)
+        except (StoreError, TimeoutError):
+            self.count("store_failed")
+
+    async def recall_denied(self, exchange: Exchange) -> None:
+        """Recall what is queued for this browser under purposes that are now denied."""
+        pending = self.reporter.recall(exchange)
+        if pending is not None:
+            await self.settled(pending)
+
+
+def vendor_key(key: str) -> str:
+    """The secret that a vendor's `key` stands for: a literal, or what `env:NAME` holds (empty where unset)."""
+    return os.environ.get(key.removeprefix("env:"), "") if key.startswith("env:") else key

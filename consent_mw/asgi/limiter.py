@@ -1,0 +1,46 @@
+"""A limit per address, so that anonymous posts cannot fill the store.
+
+Rule: bounded memory: the addresses that were quiet the longest are forgotten first.
+Rule: an IPv6 address counts as its /64, which is what one subscriber has (RFC 6177).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+ADDRESSES_KEPT = 16_384
+
+
+class Limiter:
+    """A token bucket per address: `burst` at once, `per_second` after that."""
+
+    def __init__(self, burst: int = 60, per_second: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._burst = float(burst)
+        self._rate = per_second
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def admits(self, address: str) -> bool:
+        """Whether this address may write once more now."""
+        key = _subscriber(address)
+        now = self._clock()
+        left, since = self._buckets.pop(key, (self._burst, now))
+        left = min(self._burst, left + (now - since) * self._rate)
+        admitted = left >= 1.0
+        self._buckets[key] = (left - 1.0 if admitted else left, now)
+        if len(self._buckets) > ADDRESSES_KEPT:
+            self._buckets.popitem(last=False)
+        return admitted
+
+
+def _subscriber(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -1,0 +1,86 @@
+"""The answers of the visitor's routes: JSON and pages that are nobody else's.
+
+Rule: no answer here may be stored by a shared cache, and none may be framed or sniffed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from consent_mw.asgi.pages import message_page
+from consent_mw.asgi.routes.guard import RefusedRequest
+
+if TYPE_CHECKING:
+    from consent_mw.asgi.exchange import Exchange
+
+PRIVATE = "no-store"
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def exchange_of(request: Request) -> Exchange:
+    """The exchange that this request is part of."""
+    exchange: Exchange = request.scope["consent_mw.exchange"]
+    return exchange
+
+
+def json_reply(exchange: Exchange, value: object, *, status: int = 200, cookies: Sequence[bytes] = ()) -> Response:
+    """A JSON answer for this visitor only."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return dress(Response(body, status, media_type="application/json"), exchange, cookies)
+
+
+def page_reply(exchange: Exchange, page: bytes, *, status: int = 200, cookies: Sequence[bytes] = ()) -> Response:
+    """A page for this visitor only."""
+    answer = Response(page, status, media_type="text/html")
+    answer.headers["content-security-policy"] = _PAGE_POLICY
+    answer.headers["referrer-policy"] = "same-origin"
+    return dress(answer, exchange, cookies)
+
+
+def see_other(exchange: Exchange, path: str, cookies: Sequence[bytes]) -> Response:
+    """303 to a path of this site."""
+    return dress(Response(b"", 303, headers={"location": path}), exchange, cookies)
+
+
+def dress(answer: Response, exchange: Exchange, cookies: Sequence[bytes] = ()) -> Response:
+    """The answer with what every answer to one visitor carries."""
+    answer.headers["cache-control"] = PRIVATE
+    answer.headers["vary"] = "Cookie, DNT, Sec-GPC"
+    answer.headers["x-content-type-options"] = "nosniff"
+    if exchange.decision is not None:
+        answer.headers["tk"] = exchange.decision.tk
+    for line in cookies:
+        answer.raw_headers.append((b"set-cookie", line))
+    return answer
+
+
+def refused(request: Request, refusal: RefusedRequest) -> Response:
+    """The answer to a request that is not heard; a no that was taken all the same keeps its cookie."""
+    exchange = exchange_of(request)
+    cookies = exchange.gate.changed_cookies(exchange)
+    if wants_page(request):
+        page = message_page(
+            exchange.rules.policy, f"{refusal.status}", refusal.sentence, links=exchange.gate.links(exchange.rules)
+        )
+        return _retrying(page_reply(exchange, page, status=refusal.status, cookies=cookies), refusal)
+    body = {"error": refusal.sentence}
+    return _retrying(json_reply(exchange, body, status=refusal.status, cookies=cookies), refusal)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person asks: text/html is accepted by name."""
+    return "text/html" in request.headers.get("accept", "").lower()
+
+
+def _retrying(answer: Response, refusal: RefusedRequest) -> Response:
+    if refusal.status in (429, 503):
+        answer.headers["retry-after"] = "60"
+    return answer

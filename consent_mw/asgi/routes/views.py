@@ -1,0 +1,74 @@
+"""GET state, preferences, policy and receipts: what a visitor may read."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from consent_mw.asgi.pages import policy_page, preferences_page, receipts_page
+from consent_mw.asgi.routes.guard import RefusedRequest, same_site_path
+from consent_mw.asgi.routes.replies import exchange_of, json_reply, page_reply, wants_page
+from consent_mw.core.decision import Decision
+from consent_mw.core.explain import state as state_of
+from consent_mw.core.facts import Facts
+from consent_mw.errors import StoreError
+from consent_mw.wire.receipts import verify
+
+
+async def state(request: Request) -> Response:
+    """The state of SPEC 6, as JSON."""
+    exchange = exchange_of(request)
+    decision, facts = _known(request)
+    return json_reply(exchange, state_of(decision, facts))
+
+
+async def preferences(request: Request) -> Response:
+    """The page on which a choice is made and changed."""
+    exchange = exchange_of(request)
+    decision, facts = _known(request)
+    page = preferences_page(
+        exchange.rules.policy,
+        decision,
+        consent=facts.consent,
+        return_to=same_site_path(request.query_params.get("return", ""), ""),
+        saved=request.query_params.get("saved") == "1",
+        links=exchange.gate.links(exchange.rules),
+    )
+    return page_reply(exchange, page)
+
+
+async def policy(request: Request) -> Response:
+    """The policy as a page: cookies, vendors, fields by region, signals, clauses."""
+    exchange = exchange_of(request)
+    decision, _ = _known(request)
+    return page_reply(
+        exchange, policy_page(exchange.rules.policy, decision, links=exchange.gate.links(exchange.rules))
+    )
+
+
+async def receipts(request: Request) -> Response:
+    """This browser's receipts, newest first: a page for people, JSON otherwise."""
+    exchange = exchange_of(request)
+    _, facts = _known(request)
+    gate = exchange.gate
+    rows = []
+    if facts.consent.receipt:
+        try:
+            last = await gate.store_result(lambda store: store.receipt(facts.consent.receipt))
+            if last is not None:
+                rows = await gate.store_result(lambda store: store.receipts(last.root))
+        except StoreError as error:
+            raise RefusedRequest(503, "the receipts cannot be read right now") from error
+    claims = [
+        {**(verify(row.jws, gate.public_keys) or {}), "jws": row.jws} for row in sorted(rows, key=lambda one: -one.at)
+    ]
+    if wants_page(request):
+        return page_reply(exchange, receipts_page(exchange.rules.policy, claims, links=gate.links(exchange.rules)))
+    return json_reply(exchange, {"receipts": claims})
+
+
+def _known(request: Request) -> tuple[Decision, Facts]:
+    exchange = exchange_of(request)
+    if exchange.decision is None or exchange.facts is None:
+        raise ValueError("the visitor's routes are asked under a decision")
+    return exchange.decision, exchange.facts

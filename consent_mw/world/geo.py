@@ -1,0 +1,183 @@
+"""Geo: what the geolocation databases on this machine say about an address.
+
+Rule: addresses are looked up here and nowhere else; none leaves the process.
+Rule: a database that is missing, damaged or silent answers nothing; it never fails a request.
+Rule: the operator's file is copied before it is mapped: truncating a mapped file in place would kill the process.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import maxminddb
+
+from consent_mw.core.whereabouts import Location
+
+BUILTIN = "builtin"
+"""The name of the database that this package brings along."""
+
+BUILTIN_PATH = Path(__file__).parent.parent / "data" / "dbip-country-lite-2026-06.mmdb"
+
+ATTRIBUTION = "IP Geolocation by DB-IP"
+"""What a page that shows results of the built-in database says, as a link (its licence, CC BY 4.0)."""
+
+ATTRIBUTION_URL = "https://db-ip.com"
+
+ADDRESSES_KEPT = 4096
+"""Bound of the addresses whose locations are remembered."""
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+_RENAMED = {"UK": "GB", "EL": "GR", "FX": "FR"}
+"""Codes in use beside ISO 3166-1's own for the same country (the EU's, and an older ISO one)."""
+
+_NOWHERE = re.compile(r"A1|A2|AP|O1|T1|AA|Q[M-Z]|X[A-JL-Z]|ZZ")
+"""Codes that name no country: proxies, satellites, Asia/Pacific, and those ISO 3166-1 leaves to users (not Kosovo's)."""
+
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_REGION = re.compile(r"[A-Z0-9]{1,3}")
+
+_DAMAGED = (
+    maxminddb.InvalidDatabaseError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RecursionError,
+    TypeError,
+)
+"""What reading a damaged database raises beside ValueError (UnicodeDecodeError among them)."""
+
+
+class _Reader(Protocol):
+    def get(self, ip_address: str | IpAddress) -> object: ...
+
+
+class Locator:
+    """Answers from several databases at once. Made when a policy loads; safe to share between threads."""
+
+    def __init__(self, databases: Sequence[str] = (BUILTIN,)) -> None:
+        """Open the databases: `builtin`, or paths of MaxMind DB files. Raises nothing; see `problems`."""
+        self._problems: dict[str, str] = {}
+        self._databases: list[_Database] = []
+        for name in databases:
+            self._open(name)
+        self._remembered = lru_cache(maxsize=ADDRESSES_KEPT)(self._look_up)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each database that cannot be used, or that proved damaged when it was asked."""
+        return tuple(self._problems.values())
+
+    def locate(self, address: IpAddress | None) -> tuple[Location, ...]:
+        """Where the databases say this address is: one Location for each that knows, in the policy's order."""
+        return () if address is None else self._remembered(address)
+
+    def _open(self, name: str) -> None:
+        try:
+            self._databases.append(_Database(name))
+        except (*_DAMAGED, ValueError) as error:
+            self._problems[name] = f"database `{name}` cannot be used: {error}"
+
+    def _look_up(self, address: IpAddress) -> tuple[Location, ...]:
+        plain = _embedded(address)
+        return tuple(found for one in self._databases if (found := self._ask(one, plain)) is not None)
+
+    def _ask(self, database: _Database, address: IpAddress) -> Location | None:
+        if address.version > database.version:
+            return None  # an IPv4 database; asked for IPv6 it would raise
+        try:
+            return _location(database.reader.get(address))
+        except (*_DAMAGED, ValueError) as error:
+            self._problems[database.name] = f"database `{database.name}` is damaged: {error}"
+            return None
+
+
+class _Database:
+    """One open database: its reader, and the highest IP version it can be asked for."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        path = BUILTIN_PATH if name == BUILTIN else Path(name)
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError("it is not a regular file")  # opening a pipe would wait for ever
+        with path.open("rb") as original:
+            reader = _private_reader(original)
+        self.version = reader.metadata().ip_version
+        self.reader: _Reader = reader
+
+
+def _private_reader(original: BinaryIO) -> maxminddb.Reader:
+    """A reader over a copy that only this process has, mapped where that is possible, else in memory (slower)."""
+    try:
+        return _mapped_copy(original)
+    except maxminddb.InvalidDatabaseError:
+        raise
+    except OSError:  # no writable temporary directory, or no room there
+        original.seek(0)
+        return maxminddb.open_database(original, maxminddb.MODE_FD)
+
+
+def _mapped_copy(original: BinaryIO) -> maxminddb.Reader:
+    with tempfile.TemporaryDirectory(prefix="consent-mw-", ignore_cleanup_errors=True) as folder:
+        copy = Path(folder) / "geo.mmdb"
+        with copy.open("wb") as target:
+            shutil.copyfileobj(original, target, 1 << 20)
+        return maxminddb.open_database(copy, maxminddb.MODE_AUTO)  # the mapping outlives the name
+
+
+def _embedded(address: IpAddress) -> IpAddress:
+    """The IPv4 address that an IPv6 transition address stands for: mapped (RFC 4291 2.5.5.2), 6to4 (RFC 3056),
+    Teredo (RFC 4380), NAT64 (RFC 6052). Databases know the network behind it only as IPv4."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    teredo = address.teredo
+    inner = address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+    if inner is None and address in _NAT64:
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return inner or address
+
+
+def _location(record: object) -> Location | None:
+    """What a record says, flat (`country_code`) or nested (`country.iso_code`). The *registered* country is where
+    the network's owner sits, not where the person is; it answers nothing here."""
+    if not isinstance(record, dict):
+        return None
+    country = _country(record)
+    if country is None:
+        return None
+    return Location(country, _region(record), _city(record))
+
+
+def _country(record: dict[object, object]) -> str | None:
+    nested = record.get("country")
+    code = record.get("country_code") or (nested.get("iso_code") if isinstance(nested, dict) else nested)
+    if not isinstance(code, str):
+        return None
+    upper = _RENAMED.get(code.upper(), code.upper())
+    return upper if _COUNTRY.fullmatch(upper) and not _NOWHERE.fullmatch(upper) else None
+
+
+def _region(record: dict[object, object]) -> str:
+    parts = record.get("subdivisions")
+    first = parts[0] if isinstance(parts, list) and parts else None
+    code = first.get("iso_code") if isinstance(first, dict) else record.get("region_code")
+    upper = code.upper() if isinstance(code, str) else ""
+    return upper if _REGION.fullmatch(upper) else ""
+
+
+def _city(record: dict[object, object]) -> str:
+    city = record.get("city")
+    names = city.get("names") if isinstance(city, dict) else None
+    name = names.get("en") if isinstance(names, dict) else city
+    return name if isinstance(name, str) else ""

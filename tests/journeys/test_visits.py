@@ -125,7 +125,13 @@ def test_a_form_leads_back_to_the_site_and_nowhere_else(visiting: Visiting) -> N
     berliner = visiting(BERLIN)
     there = berliner.post("/_consent/choice", data={"all": "accept", "return": "/shop?a=1"})
     assert (there.status_code, there.headers["location"]) == (303, "/shop?a=1")
-    for elsewhere in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/a\r\nb: c"):
+    for elsewhere in (
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/a\r\nb: c",
+    ):
         answer = berliner.post("/_consent/choice", data={"all": "reject", "return": elsewhere})
         assert answer.headers["location"].startswith("/_consent/preferences")
 
@@ -221,7 +227,9 @@ def test_a_minor_is_tracked_no_more(visiting: Visiting, site: Site) -> None:
 
 
 def test_a_bot_a_frame_and_a_prefetch_get_no_identifier(visiting: Visiting) -> None:
-    bot = visiting(NEW_YORK, **{"user-agent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"})
+    bot = visiting(
+        NEW_YORK, **{"user-agent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"}
+    )
     assert set_cookie_names(bot.get("/")) == []
     visitor = visiting(NEW_YORK)
     assert set_cookie_names(visitor.get("/", sec_fetch_dest="iframe")) == []

@@ -19,7 +19,8 @@ from typing import BinaryIO, Protocol
 
 import maxminddb
 
-from consent_mw.core.whereabouts import Location
+from consent_mw.core.regions import COUNTRIES
+from consent_mw.core.whereabouts import SOMEWHERE_IN_EU, Location
 
 BUILTIN = "builtin"
 """The name of the database that this package brings along."""
@@ -41,10 +42,6 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _RENAMED = {"UK": "GB", "EL": "GR", "FX": "FR"}
 """Codes in use beside ISO 3166-1's own for the same country (the EU's, and an older ISO one)."""
 
-_NOWHERE = re.compile(r"A1|A2|AP|O1|T1|AA|Q[M-Z]|X[A-JL-Z]|ZZ")
-"""Codes that name no country: proxies, satellites, Asia/Pacific, and those ISO 3166-1 leaves to users (not Kosovo's)."""
-
-_COUNTRY = re.compile(r"[A-Z]{2}")
 _REGION = re.compile(r"[A-Z0-9]{1,3}")
 
 _DAMAGED = (
@@ -122,7 +119,7 @@ def _private_reader(original: BinaryIO) -> maxminddb.Reader:
     try:
         return _mapped_copy(original)
     except maxminddb.InvalidDatabaseError:
-        raise
+        raise ValueError("it is not a MaxMind DB file, or it is damaged") from None
     except OSError:  # no writable temporary directory, or no room there
         original.seek(0)
         return maxminddb.open_database(original, maxminddb.MODE_FD)
@@ -165,7 +162,7 @@ def _country(record: dict[object, object]) -> str | None:
     if not isinstance(code, str):
         return None
     upper = _RENAMED.get(code.upper(), code.upper())
-    return upper if _COUNTRY.fullmatch(upper) and not _NOWHERE.fullmatch(upper) else None
+    return upper if upper in COUNTRIES or upper == SOMEWHERE_IN_EU else None  # A1, AP, T1, ZZ …: nowhere
 
 
 def _region(record: dict[object, object]) -> str:

@@ -52,13 +52,20 @@ class ConsentMiddleware:
         if not self.gate.started:
             await self.gate.start()
         exchange = self._admit(scope)
-        if exchange.route is Route.OURS and scope["type"] == "http":
-            await self.gate.app({**scope, "consent_mw.exchange": exchange}, receive, send)
+        if exchange.route is Route.OURS:
+            await self._ours(scope, receive, send, exchange)
             return
         if exchange.route is Route.PASS:
             await self.app({**scope, "headers": exchange.request_headers}, receive, send)
             return
         await self.app(_inner_scope(scope, exchange), receive, _wrap_send(send, exchange))
+
+    async def _ours(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await self.gate.app({**scope, "consent_mw.exchange": exchange}, receive, send)
 
     def _admit(self, scope: Scope) -> Exchange:
         path: bytes = scope.get("raw_path") or str(scope["path"]).encode("utf-8", "surrogateescape")

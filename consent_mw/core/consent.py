@@ -42,42 +42,39 @@ class Standing:
 def standing(consent: Consent, policy: Policy, jurisdiction: Jurisdiction, now: int) -> Standing:
     """What this consent says now, in this jurisdiction, under this policy's revision."""
     given = {one.name: consent.answers[one.name] for one in policy.optional_purposes if one.name in consent.answers}
-    status = _status(consent, given, policy, jurisdiction, now)
-    stale = status in (Status.EXPIRED, Status.OUTDATED)
+    stale = _staleness(consent, policy, jurisdiction, now)
+    status = (stale or _mixture(given)) if given else Status.UNKNOWN
     return Standing(status, tuple(_answer(given.get(one.name), stale) for one in policy.purposes))
 
 
 def choose(
     consent: Consent, chosen: Mapping[str, bool], policy: Policy, jurisdiction: Jurisdiction, now: int
 ) -> Consent:
-    """The consent after a new choice: purposes not named keep what they say today, a stale yes is not revived."""
-    kept = standing(consent, policy, jurisdiction, now).answers
-    answers = {
-        purpose.name: answer is Answer.YES
-        for purpose, answer in zip(policy.purposes, kept, strict=True)
-        if answer is not Answer.NONE
-    }
+    """The consent after a new choice. Purposes not named keep what they say today: every no, and a yes unless it is
+    stale, which a new date must not revive. That holds for purposes this policy does not define, too: a reload may
+    bring them back."""
+    stale = _staleness(consent, policy, jurisdiction, now)
+    answers = {name: yes for name, yes in consent.answers.items() if not (yes and stale)}
     names = {one.name for one in policy.optional_purposes}
     answers.update({name: bool(yes) for name, yes in chosen.items() if name in names})
     return replace(consent, answers=answers, at=now, revision=policy.revision, seen=policy.revision, issued=now)
 
 
-def _status(
-    consent: Consent, given: Mapping[str, bool], policy: Policy, jurisdiction: Jurisdiction, now: int
-) -> Status:
-    if not given:
-        return Status.UNKNOWN
+def _staleness(consent: Consent, policy: Policy, jurisdiction: Jurisdiction, now: int) -> Status | None:
+    """Why a yes in this consent no longer counts, if it does not."""
     if consent.revision != policy.revision:
         return Status.OUTDATED
-    if now - consent.at > jurisdiction.lasts:
-        return Status.EXPIRED
+    return Status.EXPIRED if now - consent.at > jurisdiction.lasts else None
+
+
+def _mixture(given: Mapping[str, bool]) -> Status:
     kinds = set(given.values())
     if len(kinds) > 1:
         return Status.PARTIAL
     return Status.GIVEN if True in kinds else Status.REFUSED
 
 
-def _answer(given: bool | None, stale: bool) -> Answer:
+def _answer(given: bool | None, stale: Status | None) -> Answer:
     if given is None or (given and stale):
         return Answer.NONE
     return Answer.YES if given else Answer.NO

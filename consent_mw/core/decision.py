@@ -8,7 +8,7 @@ Rule: one more refusal never allows more, and a stricter jurisdiction never allo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -73,8 +73,9 @@ class Question:
 class Decision:
     """What holds for one request. `verdicts` are in the policy's order; `features` maps each feature to whether it is
     offered; `fields` maps each vendor to the fields that may leave (none where its purpose is denied); `ask` and
-    `notice` say what a page shows; `tracking` is the Tk value; `signals` maps each received signal that
-    refuses something here to the purposes it refused; `digest` names everything a page may differ by."""
+    `notice` say what a page shows; `tracking` is the Tk value; `refused_by` maps each received signal to the
+    purposes it refuses here, also where another rule refused them first: a signal that was honoured must be said to
+    be (11 CCR 7025(c)(6)); `digest` names everything a page may differ by."""
 
     policy: Policy
     jurisdiction: Jurisdiction
@@ -194,9 +195,13 @@ class DecisionTable:
         place = policy.jurisdiction(key.jurisdiction)
         if place is None:
             raise ValueError(f"jurisdiction {key.jurisdiction!r} is not of this policy")
-        verdicts = tuple(
-            self._verdicts[purpose.name, place.name, answer, key.dnt is True, key.gpc, key.minor]
+        dnt = key.dnt is True
+        questions = [
+            Question(policy, purpose, place, answer, dnt, key.gpc, key.minor)
             for purpose, answer in zip(policy.purposes, key.answers, strict=True)
+        ]
+        verdicts = tuple(
+            self._verdicts[one.purpose.name, place.name, one.answer, dnt, key.gpc, key.minor] for one in questions
         )
         allowed = frozenset(one.purpose for one in verdicts if one.allowed)
         current = key.status in (Status.GIVEN, Status.REFUSED, Status.PARTIAL)
@@ -210,13 +215,13 @@ class DecisionTable:
             allowed=allowed,
             features=MappingProxyType(_features(policy, place, allowed)),
             fields=MappingProxyType(_fields(policy, place, allowed)),
-            ask=enforced and place.banner is Banner.ASK and not current,
+            ask=enforced and place.banner is Banner.ASK and not current and bool(policy.optional_purposes),
             notice=enforced and place.banner is Banner.NOTICE and not key.seen,
             dnt=key.dnt,
             gpc=key.gpc,
             minor=key.minor,
             tracking=_tracking(policy, verdicts, key.dnt),
-            refused_by=MappingProxyType(_refused_by(verdicts)),
+            refused_by=MappingProxyType(_refused_by(questions)),
             digest=_digest(policy, key),
         )
 
@@ -253,12 +258,9 @@ def consent_refused(question: Question) -> Verdict | None:
 
 def signal_refuses(question: Question) -> Verdict | None:
     """Deny a purpose that a received signal refuses here, unless the signal yields to a given consent."""
-    for signal, sent in ((Signal.DNT, question.dnt), (Signal.GPC, question.gpc)):
-        effect = _effect(question, signal) if sent else None
-        if effect is None or question.purpose.name not in effect.purposes:
-            continue
-        if question.answer is Answer.YES and question.policy.signals[signal].yields_to_consent:
-            continue
+    refusals = _refusals(question)
+    if refusals:
+        signal, effect = refusals[0]
         return question.deny(Reason.SIGNAL_REFUSES, effect.place, effect.clauses, signal)
     return None
 
@@ -293,12 +295,18 @@ LADDER: tuple[Rule, ...] = (
 """The rules in order; `opt_out_default` answers where none of them does."""
 
 
-def _effect(question: Question, signal: Signal) -> SignalEffect | None:
-    rule = question.policy.signals.get(signal)
-    if rule is None:
-        return None
-    effect = rule.effect_in(question.jurisdiction.name)
-    return effect if effect.effect is Effect.REFUSE else None
+def _refusals(question: Question) -> list[tuple[Signal, SignalEffect]]:
+    """The received signals that refuse this purpose here, with the effect by which they do."""
+    sent = [signal for signal, on in ((Signal.DNT, question.dnt), (Signal.GPC, question.gpc)) if on]
+    rules = [rule for signal in sent if (rule := question.policy.signals.get(signal)) is not None]
+    agreed = question.answer is Answer.YES
+    effects = [
+        (rule.signal, rule.effect_in(question.jurisdiction.name))
+        for rule in rules
+        if not (agreed and rule.yields_to_consent)
+    ]
+    name = question.purpose.name
+    return [(signal, one) for signal, one in effects if one.effect is Effect.REFUSE and name in one.purposes]
 
 
 def _features(policy: Policy, place: Jurisdiction, allowed: frozenset[str]) -> dict[str, bool]:
@@ -309,13 +317,17 @@ def _fields(policy: Policy, place: Jurisdiction, allowed: frozenset[str]) -> dic
     return {one.name: one.fields_for(place.name) if one.purpose in allowed else () for one in policy.vendors}
 
 
-def _refused_by(verdicts: tuple[Verdict, ...]) -> dict[Signal, tuple[str, ...]]:
-    signals = {one.signal for one in verdicts if one.signal is not None}
-    return {signal: tuple(one.purpose for one in verdicts if one.signal is signal) for signal in sorted(signals)}
+def _refused_by(questions: Sequence[Question]) -> dict[Signal, tuple[str, ...]]:
+    refused: dict[Signal, tuple[str, ...]] = {}
+    for question in questions:
+        for signal, _ in () if question.purpose.essential else _refusals(question):
+            refused[signal] = (*refused.get(signal, ()), question.purpose.name)
+    return refused
 
 
 def _tracking(policy: Policy, verdicts: tuple[Verdict, ...], dnt: bool | None) -> TrackingStatus:
-    """Which tracking status is true of this decision (W3C TPE 6; when D is right: 6.2.9)."""
+    """Which tracking status is true of this decision (W3C TPE 6.2). `D` says that a preference was disregarded, so
+    it needs one that tracking goes against: `DNT: 0` allows it."""
     if policy.mode is Mode.REPORT:
         return TrackingStatus.UNDER_TEST
     tracking = [one for one in verdicts if one.allowed and one.reason is not Reason.ESSENTIAL]
@@ -323,7 +335,7 @@ def _tracking(policy: Policy, verdicts: tuple[Verdict, ...], dnt: bool | None) -
         return TrackingStatus.NOT_TRACKING
     if all(one.reason is Reason.CONSENT_GIVEN for one in tracking):
         return TrackingStatus.CONSENT
-    return TrackingStatus.DISREGARDED if dnt is not None else TrackingStatus.TRACKING
+    return TrackingStatus.DISREGARDED if dnt else TrackingStatus.TRACKING
 
 
 def _digest(policy: Policy, key: _Key) -> str:

@@ -1,0 +1,178 @@
+"""Policy files: from a path to a Policy, or to everything that is wrong with the file.
+
+Rule: a mistake in the file, or about it, is a Problem with a place; only `load_policy` raises, and only PolicyError.
+Rule: relative paths in a policy start at the policy's own folder.
+Rule: the environment and other files are looked at here, and are worth warnings only.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+from consent_mw.core.compiler import compile_policy
+from consent_mw.core.document import Document, Kind, Node
+from consent_mw.core.policy import Policy
+from consent_mw.errors import Place, PolicyError, Problem, Severity
+from consent_mw.wire.toml import digest_of, parse_toml
+
+MAX_BYTES = 1_048_576
+"""The largest policy file that is read."""
+
+BUILTIN = "builtin"
+"""The name of the location database that comes along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a policy file came to: a Policy unless there were errors; every Problem, warnings included, by place; the text."""
+
+    policy: Policy | None
+    problems: tuple[Problem, ...]
+    source: str = ""
+
+
+def load_policy(path: str | os.PathLike[str]) -> Policy:
+    """The Policy in this file. Raises PolicyError with every Problem, warnings included, if there is an error."""
+    reading = read_policy(path)
+    if reading.policy is None:
+        raise PolicyError(reading.problems)
+    return reading.policy
+
+
+def read_policy(path: str | os.PathLike[str]) -> Reading:
+    """What this file says, mistakes included. Never raises for what is in the file or for its absence."""
+    file = os.fspath(path)
+    try:
+        data = _bytes_of(file)
+    except (OSError, ValueError) as error:
+        return _failed(_problem_of(error, file))
+    if len(data) > MAX_BYTES:
+        return _failed(_file_problem(file, "file-too-large", "is larger than 1 MiB"))
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        begin = data.rfind(b"\n", 0, error.start) + 1
+        column = len(data[begin : error.start].decode("utf-8", "replace")) + 1
+        message = f"byte `0x{data[error.start]:02x}` is not UTF-8"
+        return _failed(Problem(Place(file, line, column), "not-utf-8", message, "save the file as UTF-8"))
+    return _parse(text, file, Path(file).absolute().parent, digest_of(data))
+
+
+def parse_policy(text: str, file: str, *, base: Path | None) -> Reading:
+    """What this text says, as if it stood in `file`; relative paths start at `base` (None: they stay as they are)."""
+    return _parse(text, file, base, digest_of(text.encode("utf-8", "surrogatepass")))
+
+
+def profile_names() -> tuple[str, ...]:
+    """The names of the built-in policies."""
+    folder = resources.files("consent_mw") / "profiles"
+    if not folder.is_dir():
+        return ()
+    names = (one.name for one in folder.iterdir())
+    return tuple(sorted(name[:-5] for name in names if name.endswith(".toml") and not name.endswith(".cases.toml")))
+
+
+def read_profile(name: str) -> str:
+    """The text of the built-in policy of this name. Raises KeyError for a name not in `profile_names()`."""
+    if name not in profile_names():
+        raise KeyError(name)
+    return (resources.files("consent_mw") / "profiles" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _parse(text: str, file: str, base: Path | None, digest: str) -> Reading:
+    source = text.removeprefix("\ufeff")  # some editors put a byte order mark
+    document = parse_toml(source, file, digest)
+    if isinstance(document, Problem):
+        return Reading(None, (document,), source)
+    compiled = compile_policy(document)
+    problems = [*compiled.problems, *_unset_variables(document, os.environ)]
+    policy = compiled.policy
+    if policy is not None and base is not None:
+        policy = _resolved(policy, base)
+        problems += _missing_files(policy, document)
+    problems.sort(key=lambda one: (one.place, one.code, one.message))
+    return Reading(policy, tuple(problems), source)
+
+
+def _bytes_of(file: str) -> bytes:
+    # A device may never end; a pipe is what a shell's `<(...)` gives.
+    mode = Path(file).stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError
+    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+        raise OSError("is not a regular file")
+    with Path(file).open("rb") as stream:
+        return stream.read(MAX_BYTES + 1)
+
+
+def _problem_of(error: Exception, file: str) -> Problem:
+    if isinstance(error, FileNotFoundError):
+        return _file_problem(file, "no-such-file", "does not exist")
+    if isinstance(error, IsADirectoryError):
+        return _file_problem(file, "unreadable-file", "is a directory")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return _file_problem(file, "unreadable-file", f"cannot be read: {reason[:1].lower()}{reason[1:]}")
+
+
+def _file_problem(file: str, code: str, what: str) -> Problem:
+    shown = "".join(char if char.isprintable() else "\ufffd" for char in file)
+    return Problem(Place(shown, 1), code, f"policy file `{shown}` {what}")
+
+
+def _failed(problem: Problem) -> Reading:
+    return Reading(None, (problem,))
+
+
+def _resolved(policy: Policy, base: Path) -> Policy:
+    databases = tuple(one if one == BUILTIN else str(base / one) for one in policy.geo.databases)
+    texts = str(base / policy.site.texts) if policy.site.texts else ""
+    return replace(policy, geo=replace(policy.geo, databases=databases), site=replace(policy.site, texts=texts))
+
+
+def _missing_files(policy: Policy, document: Document) -> list[Problem]:
+    wanted = [one for one in policy.geo.databases if one != BUILTIN]
+    nodes = [one for one in _items(document.root, "geo", "databases") if one.text != BUILTIN]
+    if policy.site.texts:
+        wanted.append(policy.site.texts)
+        nodes.append(document.root.entries["site"].node.entries["texts"].node)
+    return [
+        Problem(node.place, "missing-file", f"there is no file `{node.text}`", "", Severity.WARNING, node.length)
+        for path, node in zip(wanted, nodes, strict=True)
+        if not _is_file(path)
+    ]
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _items(root: Node, table: str, key: str) -> tuple[Node, ...]:
+    entry = root.entries.get(table)
+    inner = entry.node.entries.get(key) if entry else None
+    return inner.node.items if inner else ()
+
+
+def _unset_variables(document: Document, environment: Mapping[str, str]) -> list[Problem]:
+    vendors = document.root.entries.get("vendor")
+    problems = []
+    for name, entry in vendors.node.entries.items() if vendors else ():
+        key = entry.node.entries.get("key")
+        if key is None or key.node.kind is not Kind.STRING or not key.node.text.startswith("env:"):
+            continue
+        variable = key.node.text[4:]
+        if variable and not environment.get(variable):
+            message = f"vendor `{name}` takes its key from `{variable}`, which is not set"
+            advice = f"set `{variable}` where the policy is served"
+            problems.append(
+                Problem(key.node.place, "unset-variable", message, advice, Severity.WARNING, key.node.length)
+            )
+    return problems

@@ -28,8 +28,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One value. `text` is a string's value, or how a date or float reads; `number` an integer's or (0, 1) a boolean's;
-    `items` an array's elements; `entries` a table's keys in the file's order. `length` is in characters, on one line."""
+    """One value, with its place. `length` is in characters, on its first line.
+
+    `text` is a string's value, or how a date or float reads; `number` an integer's, or 0 or 1 for a boolean;
+    `items` an array's elements; `entries` a table's keys in the file's order."""
 
     kind: Kind
     place: Place

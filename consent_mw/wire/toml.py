@@ -1,6 +1,6 @@
 """TOML text to a Document: values by `tomllib`, places by tree-sitter.
 
-Rule: whether a text is TOML, and what it means, is `tomllib`'s answer alone; tree-sitter only says where things stand.
+Rule: whether a text is TOML, and what it means, is `tomllib`'s answer alone; tree-sitter only says where.
 Rule: what tree-sitter cannot place stands at the nearest table or key around it, never nowhere.
 Rule: a text that is not TOML becomes one Problem; no exception leaves this file.
 """

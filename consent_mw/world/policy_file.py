@@ -29,7 +29,7 @@ BUILTIN = "builtin"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a policy file came to: a Policy unless there were errors; every Problem, warnings included, by place; the text."""
+    """What a policy file came to: a Policy unless there were errors, every Problem by place, and the text."""
 
     policy: Policy | None
     problems: tuple[Problem, ...]

@@ -63,7 +63,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "duplicate-clause": "Two clauses have the same id.",
         "duplicate-cookie": "Two rules name the same cookie.",
         "reserved-cookie": "A rule names a cookie of our own.",
-        "host-prefix-with-domain": "The identifier's cookie is bound to one host, and the site shares cookies by domain.",
+        "host-prefix-with-domain": "The identifier's cookie is bound to one host, and the site shares its cookies.",
         "foreign-cookie-domain": "The cookie domain does not cover the site's origin.",
         "vendor-needs-field": "A vendor cannot work without a field that it is not given.",
         # warnings

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from consent_mw.core.compiler.report import Report, listed, nearest, quoted
 from consent_mw.core.document import Entry, Kind, Node
@@ -151,8 +151,11 @@ class Section:
         nodes = self.strings(key)
         if nodes is None:
             return default
-        read = [self.read(node, key, lambda text: (grammar(text),), ()) for node in nodes]
-        return tuple(one for found in read for one in found)
+        read: list[Read] = []
+        for node in nodes:
+            one = self.read(node, key, cast("Grammar[Read | None]", grammar), None)
+            read += [] if one is None else [one]
+        return tuple(read)
 
     def table(self, key: str) -> Section | None:
         """A table in this one."""
@@ -188,6 +191,6 @@ def _meant(name: str, known: list[str] | dict[str, None]) -> str:
 def _any_text(text: str) -> str:
     if not text.strip():
         raise BadValue("empty-text", "says nothing")
-    if any(ord(char) < 32 and char not in "\t\r\n" or ord(char) == 127 for char in text):
+    if any((ord(char) < 32 and char not in "\t\r\n") or ord(char) == 127 for char in text):
         raise BadValue("control-character", "holds a control character")
     return text

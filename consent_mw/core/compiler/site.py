@@ -1,4 +1,4 @@
-"""The tables about the site itself and about running: `[site]`, `[scope]`, `[client_address]`, `[geo]`, and the rest."""
+"""The tables about the site and about running: `[site]`, `[scope]`, `[client_address]`, `[geo]` and the rest."""
 
 from __future__ import annotations
 
@@ -181,6 +181,6 @@ def _check_cookie_domain(section: Section, site: Site) -> None:
     host = site.origin.split("://")[1].split(":")[0]
     if host == site.cookie_domain or host.endswith("." + site.cookie_domain):
         return
-    message = f"`cookie_domain` of {section.label}: {quoted(site.cookie_domain)} does not cover `origin` {quoted(site.origin)}"
+    message = f"`cookie_domain` of {section.label}: {quoted(site.cookie_domain)} does not cover {quoted(site.origin)}"
     advice = "a browser takes a cookie only for the page's own domain or one above it (RFC 6265 5.3)"
     section.report.error(section.node.entries["cookie_domain"].node, "foreign-cookie-domain", message, advice)

@@ -108,7 +108,7 @@ def header_name(text: str) -> str:
 
 def cookie_pattern(text: str) -> str:
     """A cookie's name, or the beginning of names with one trailing `*`."""
-    stem = text[:-1] if text.endswith("*") else text
+    stem = text.removesuffix("*")
     if text == "*":
         raise BadValue(
             "bad-cookie-name",
@@ -140,7 +140,7 @@ def party(text: str) -> str:
 
 
 def source_host(text: str) -> str:
-    """A host that a browser may load from, as a CSP host-source (CSP3 2.3.1): `cdn.example.com`, `*.example.com:8443`."""
+    """A host that a browser may load from (CSP3 2.3.1): `cdn.example.com`, `*.example.com:8443`."""
     host, colon, port = text.partition(":")
     if colon and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65_536):
         raise BadValue("bad-domain", "is not a host", _domain_advice(text))

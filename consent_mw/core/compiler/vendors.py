@@ -13,7 +13,7 @@ from types import MappingProxyType
 from consent_mw.core.compiler import values
 from consent_mw.core.compiler.names import NAME, Names, check_name, named_tables
 from consent_mw.core.compiler.report import nearest, quoted
-from consent_mw.core.compiler.section import Section
+from consent_mw.core.compiler.section import BadValue, Section
 from consent_mw.core.document import Entry, Kind, Node
 from consent_mw.core.policy import Vendor
 from consent_mw.core.terms import FIELD_FAMILIES, SIMPLE_FIELDS, VendorKind
@@ -106,7 +106,7 @@ def _options(section: Section, kind: VendorKind | None) -> dict[str, str]:
 
 def _option(text: str) -> str:
     if not _OPTION.fullmatch(text):
-        raise values.BadValue("bad-option", "cannot be sent", "write at most 200 printable ASCII characters")
+        raise BadValue("bad-option", "cannot be sent", "write at most 200 printable ASCII characters")
     return text
 
 

@@ -1,0 +1,88 @@
+"""The command line: one verb, one file, imported only when it is called.
+
+Rule: exit 0 is fine, 1 is findings, 2 is "cannot run"; a verb never ends in a traceback on bad input.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import sys
+from collections.abc import Sequence
+
+import click
+
+from consent_mw.errors import ConsentError
+
+VERBS = {
+    "check": "Tell every mistake in a policy file.",
+    "demo": "Run a small site behind the firewall on this machine.",
+    "explain": "Show what a policy decides for one visitor, and why.",
+    "keys": "Make signing keys.",
+    "profile": "List or show the built-in policies.",
+    "serve": "Run the reverse proxy in front of a site.",
+}
+"""Every verb and its one line; the command of verb `x` is `consent_mw.cli.x.command`."""
+
+
+class Verbs(click.Group):
+    """The group of all verbs; a verb's file is imported when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every verb, by name."""
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this verb."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"consent_mw.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs with their one lines, without importing any."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(sorted(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="consent_mw", prog_name="consent-mw")
+def verbs() -> None:
+    """Make a site's published cookie policy true."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one verb and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character of the file gets its escape, not a traceback.
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one verb; the exit code. What cannot run is told in a sentence on stderr."""
+    try:
+        code = verbs.main(list(arguments), prog_name="consent-mw", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except click.Abort:
+        return 130
+    except ConsentError as error:
+        return cannot_run(str(error))
+    except BrokenPipeError:
+        # The reader went away (`| head`); Python would complain again when it flushes stdout at exit.
+        sys.stdout = None
+        return 0
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        return cannot_run(f"{named}{(error.strerror or str(error)).lower()}")
+    return code if isinstance(code, int) else 0
+
+
+def cannot_run(sentence: str) -> int:
+    """Say why a verb cannot run; the exit code for that."""
+    click.echo(f"consent-mw: {sentence}", err=True)
+    return 2

@@ -1,0 +1,86 @@
+"""URLs as they may leave: no query, no fragment, no userinfo, and nothing of a path that the policy keeps back.
+
+Rule: a parameter leaves only if its name is given; nothing else of a query ever does.
+Rule: `[urls] redact` patterns match the decoded path, so that another spelling hides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+HIDDEN = "*"
+"""What stands in a path for the part that never leaves."""
+
+LONGEST_URL = 2048
+"""Characters beyond which a URL is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageAddress:
+    """Where a page is, as it may leave."""
+
+    path: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrerAddress:
+    """Where a visitor came from, as it may leave."""
+
+    host: str = ""
+    url: str = ""
+
+
+def clean_page(origin: str, target: bytes, redact: Sequence[str], named: frozenset[str]) -> PageAddress:
+    """The page of this origin (scheme and host) and raw request target."""
+    path, _, query = target.decode("latin-1").partition("?")
+    plain = clean_path(path.partition("#")[0], redact)
+    return PageAddress(plain, (origin + plain + _named_query(query.encode("latin-1"), named))[:LONGEST_URL])
+
+
+def clean_referrer(raw: bytes, redact: Sequence[str], named: frozenset[str]) -> ReferrerAddress:
+    """The referrer of this header value; nothing where it is no http URL."""
+    try:
+        parts = urlsplit(raw.decode("latin-1")[: LONGEST_URL * 4])
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ReferrerAddress()
+    if parts.scheme not in ("http", "https") or not host:
+        return ReferrerAddress()
+    shown = f"[{host}]" if ":" in host else host
+    origin = f"{parts.scheme}://{shown}" + (f":{port}" if port is not None else "")
+    path = clean_path(parts.path or "/", redact)
+    query = _named_query(parts.query.encode("latin-1", "replace"), named)
+    return ReferrerAddress(host, (origin + path + query)[:LONGEST_URL])
+
+
+def clean_path(path: str, redact: Sequence[str]) -> str:
+    """The path with what the patterns' `*` covers hidden; untouched where none matches."""
+    decoded = unquote(path)
+    for pattern in redact:
+        prefix, star, _ = pattern.partition("*")
+        matches = decoded.startswith(prefix) if star else decoded == pattern
+        if matches and (not star or len(decoded) > len(prefix)):
+            return quote(prefix, safe="/:@!$&'()*+,;=~-._") + HIDDEN if star else HIDDEN
+    return path[:LONGEST_URL]
+
+
+def named_parameters(query: bytes, named: frozenset[str]) -> dict[str, str]:
+    """The parameters of this raw query that may leave, by name (the first of each); `*` names all."""
+    try:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=200)
+    except ValueError:
+        return {}
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in named or "*" in named:
+            found.setdefault(name, value)
+    return found
+
+
+def _named_query(query: bytes, named: frozenset[str]) -> str:
+    """The query that a URL may carry: only parameters named one by one, `*` names none here (SPEC 2)."""
+    kept = named_parameters(query, named - {"*"}) if query and named else {}
+    return f"?{urlencode(kept)}" if kept else ""

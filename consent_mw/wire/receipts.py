@@ -1,0 +1,90 @@
+"""Receipts as signed tokens that anyone can verify: JWS with Ed25519 (RFC 7515, RFC 8037).
+
+Rule: the private keys are derived from the keyring, so that there is one secret to keep and to rotate.
+Rule: verifying needs only the receipt and the public keys; it never raises, it answers None.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from consent_mw.wire.token import Keyring
+
+LONGEST_RECEIPT = 65_536
+"""Characters beyond which a receipt is not read."""
+
+
+class Signer:
+    """Signs receipts with the key pair of the last key; publishes the public half of all."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        seeds = [keyring.derive("receipt", key) for key in keyring.keys]
+        self._pairs = [Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds]
+        self._public = [_jwk(pair.public_key()) for pair in self._pairs]
+
+    def sign(self, claims: Mapping[str, object]) -> str:
+        """The claims as a compact JWS."""
+        header = {"alg": "EdDSA", "kid": self._public[-1]["kid"], "typ": "consent-receipt+jwt"}
+        signed = f"{_b64(_json(header))}.{_b64(_json(dict(claims)))}"
+        return f"{signed}.{_b64(self._pairs[-1].sign(signed.encode('ascii')))}"
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """The public keys as a JWK Set (RFC 7517), oldest first."""
+        return {"keys": list(self._public)}
+
+
+def verify(jws: str, jwks: Mapping[str, object]) -> dict[str, object] | None:
+    """The claims of this receipt if one of these public keys signed it; else None."""
+    if len(jws) > LONGEST_RECEIPT or jws.count(".") != 2:
+        return None
+    head, payload, signature = jws.split(".")
+    try:
+        header = json.loads(_unb64(head))
+        claims = json.loads(_unb64(payload))
+        key = _key_of(header, jwks)
+        if key is None or not isinstance(claims, dict):
+            return None
+        Ed25519PublicKey.from_public_bytes(_unb64(key)).verify(_unb64(signature), f"{head}.{payload}".encode("ascii"))
+    except (ValueError, TypeError, RecursionError, InvalidSignature):
+        return None
+    return claims
+
+
+def _key_of(header: object, jwks: Mapping[str, object]) -> str | None:
+    """The public key that the header names. Only EdDSA is taken: an `alg` from the token chooses nothing (RFC 8725)."""
+    keys = jwks.get("keys")
+    if not isinstance(header, dict) or header.get("alg") != "EdDSA" or "crit" in header or not isinstance(keys, list):
+        return None
+    for key in keys:
+        if isinstance(key, dict) and key.get("kid") == header.get("kid") and key.get("crv") == "Ed25519":
+            return str(key.get("x", ""))
+    return None
+
+
+def _jwk(key: Ed25519PublicKey) -> dict[str, str]:
+    x = _b64(key.public_bytes_raw())
+    # RFC 7638: the thumbprint is over the required members in lexical order.
+    thumbprint = _b64(hashlib.sha256(_json({"crv": "Ed25519", "kty": "OKP", "x": x})).digest())
+    return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": thumbprint, "use": "sig", "alg": "EdDSA"}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def _unb64(text: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error as error:
+        raise ValueError("not base64url") from error

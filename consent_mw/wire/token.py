@@ -1,0 +1,142 @@
+"""Tokens: the identifier and the consent cookie, signed, and the keys that sign them.
+
+Rule: keys are oldest first; the last signs, all verify.
+Rule: a broken, forged, foreign or oversized token is absence; nothing here raises for what a browser sends.
+Rule: each use has a salt of its own, so that one token never passes for another.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from itsdangerous import BadSignature, Signer
+
+from consent_mw.core.consent import Consent
+from consent_mw.errors import KeysError
+
+SHORTEST_KEY = 16
+"""Bytes below which a key can be guessed."""
+
+LONGEST_TOKEN = 4000
+"""Bytes beyond which a token is not read; browsers drop cookies over 4096."""
+
+_VERSION = 1
+_ID = re.compile(r"[A-Za-z0-9_-]{22}")
+_DAY = re.compile(r"[0-9]{1,6}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """A recognised browser: 128 random bits as 22 characters of base64url, and the day of issue since 1970."""
+
+    id: str
+    day: int
+
+
+class Keyring:
+    """Signing keys, oldest first. Raises KeysError for none, or for one that is too short."""
+
+    def __init__(self, keys: Sequence[bytes | str]) -> None:
+        if isinstance(keys, (str, bytes)):
+            raise KeysError("keys must be a list of keys, oldest first, not one string")
+        self.keys = tuple(key.encode() if isinstance(key, str) else bytes(key) for key in keys)
+        if not self.keys:
+            raise KeysError("no keys: `consent-mw keys new` makes one")
+        if any(len(key) < SHORTEST_KEY for key in self.keys):
+            raise KeysError(f"a key is shorter than {SHORTEST_KEY} bytes: `consent-mw keys new` makes a good one")
+        self._identifier = _signer(self.keys, b"consent_mw.identifier")
+        self._consent = _signer(self.keys, b"consent_mw.consent")
+
+    def sign_identifier(self, random16: bytes, day: int) -> str:
+        """A token for these 128 random bits, issued on this day (since 1970)."""
+        if len(random16) != 16:
+            raise ValueError("random16 must be 16 bytes")
+        return self._identifier.sign(f"{_b64(random16)}.{day}").decode("ascii")
+
+    def read_identifier(self, raw: str) -> Identifier | None:
+        """The identifier that this token carries, or None."""
+        plain = _unsign(self._identifier, raw)
+        if plain is None:
+            return None
+        identity, _, day = plain.partition(".")
+        if not _ID.fullmatch(identity) or not _DAY.fullmatch(day):
+            return None
+        return Identifier(identity, int(day))
+
+    def sign_consent(self, consent: Consent) -> str:
+        """A token that holds this consent."""
+        answers = {name: int(yes) for name, yes in consent.answers.items()}
+        fields = [_VERSION, answers, consent.at, consent.revision, consent.receipt, consent.seen]
+        fields += [int(consent.minor), consent.issued]
+        payload = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        return self._consent.sign(_b64(payload)).decode("ascii")
+
+    def read_consent(self, raw: str) -> Consent | None:
+        """The consent that this token holds, or None."""
+        plain = _unsign(self._consent, raw)
+        if plain is None:
+            return None
+        try:
+            fields = json.loads(_unb64(plain))
+        except (ValueError, RecursionError):
+            return None
+        return _consent(fields)
+
+    def digest(self, purpose: str, value: str) -> str:
+        """A keyed digest (32 hex characters) of a value for one use; stable while the oldest key stays."""
+        material = f"{purpose}\0{value}".encode("utf-8", "surrogateescape")
+        return hmac.digest(self.derive("digest"), material, "sha256").hex()[:32]
+
+    def derive(self, use: str, key: bytes | None = None) -> bytes:
+        """32 bytes derived from the oldest key (or from `key`) for one use (HMAC-SHA256 as in RFC 5869 2.2)."""
+        return hmac.digest(self.keys[0] if key is None else key, f"consent_mw.{use}".encode(), "sha256")
+
+
+def parse_keys(text: str) -> Keyring:
+    """The keys of CONSENT_MW_KEYS or of a keys file: separated by commas or lines, oldest first. Raises KeysError."""
+    return Keyring([one for one in (part.strip() for part in re.split(r"[,\n]", text)) if one])
+
+
+def _signer(keys: Sequence[bytes], salt: bytes) -> Signer:
+    return Signer(list(keys), salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+
+
+def _unsign(signer: Signer, raw: str) -> str | None:
+    if len(raw) > LONGEST_TOKEN or not raw.isascii():
+        return None
+    try:
+        return signer.unsign(raw).decode("ascii")
+    except (BadSignature, UnicodeDecodeError):
+        return None
+
+
+def _consent(fields: object) -> Consent | None:
+    if not isinstance(fields, list) or len(fields) != 8 or fields[0] != _VERSION:
+        return None
+    _, answers, at, revision, receipt, seen, minor, issued = fields
+    texts = (revision, receipt, seen)
+    numbers = (at, minor, issued)
+    if not isinstance(answers, dict) or not all(isinstance(one, str) for one in texts):
+        return None
+    if not all(isinstance(one, int) for one in (*numbers, *answers.values())):
+        return None
+    given = {str(name): bool(yes) for name, yes in answers.items()}
+    return Consent(given, at, revision, receipt, seen, minor=bool(minor), issued=issued)
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def _unb64(text: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error as error:
+        raise ValueError("not base64url") from error

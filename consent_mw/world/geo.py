@@ -7,7 +7,6 @@ Rule: the operator's file is copied before it is mapped: truncating a mapped fil
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import shutil
 import stat
@@ -21,6 +20,7 @@ import maxminddb
 
 from consent_mw.core.regions import COUNTRIES
 from consent_mw.core.whereabouts import SOMEWHERE_IN_EU, Location
+from consent_mw.wire.address import IpAddress, unmap
 
 BUILTIN = "builtin"
 """The name of the database that this package brings along."""
@@ -34,10 +34,6 @@ ATTRIBUTION_URL = "https://db-ip.com"
 
 ADDRESSES_KEPT = 4096
 """Bound of the addresses whose locations are remembered."""
-
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 _RENAMED = {"UK": "GB", "EL": "GR", "FX": "FR"}
 """Codes in use beside ISO 3166-1's own for the same country (the EU's, and an older ISO one)."""
@@ -87,7 +83,7 @@ class Locator:
             self._problems[name] = f"database `{name}` cannot be used: {error}"
 
     def _look_up(self, address: IpAddress) -> tuple[Location, ...]:
-        plain = _embedded(address)
+        plain = unmap(address)  # databases know the network behind a transition address only as IPv4
         return tuple(found for one in self._databases if (found := self._ask(one, plain)) is not None)
 
     def _ask(self, database: _Database, address: IpAddress) -> Location | None:
@@ -131,18 +127,6 @@ def _mapped_copy(original: BinaryIO) -> maxminddb.Reader:
         with copy.open("wb") as target:
             shutil.copyfileobj(original, target, 1 << 20)
         return maxminddb.open_database(copy, maxminddb.MODE_AUTO)  # the mapping outlives the name
-
-
-def _embedded(address: IpAddress) -> IpAddress:
-    """The IPv4 address that an IPv6 transition address stands for: mapped (RFC 4291 2.5.5.2), 6to4 (RFC 3056),
-    Teredo (RFC 4380), NAT64 (RFC 6052). Databases know the network behind it only as IPv4."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    teredo = address.teredo
-    inner = address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
-    if inner is None and address in _NAT64:
-        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return inner or address
 
 
 def _location(record: object) -> Location | None:

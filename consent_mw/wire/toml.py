@@ -25,6 +25,11 @@ Span = tuple[Place, int]
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _LANGUAGE = Language(tree_sitter_toml.language())
+_ADVICE = {
+    "invalid value": "strings stand in double quotes, and true and false in lower case",
+    "unterminated string": "end it with the quote that it began with",
+    "expected '=' after a key in a key/value pair": "write `key = value`; a key with spaces stands in double quotes",
+}
 _TWICE = ("Cannot overwrite a value", "Cannot declare", "Duplicate inline table key")
 
 
@@ -42,9 +47,13 @@ def parse_toml(text: str, file: str, digest: str) -> Document | Problem:
     except tomllib.TOMLDecodeError as error:
         return _syntax_problem(str(error), text, file)
     except RecursionError:
-        return Problem(Place(file, 1), "toml-syntax", "the file nests lists or tables too deeply")
+        return Problem(
+            Place(file, 1), "toml-syntax", "the file nests lists or tables too deeply", "no policy needs that"
+        )
     except ValueError:  # int() refuses numbers of more than 4300 digits
-        return Problem(Place(file, 1), "toml-syntax", "the file holds a number that is too long")
+        return Problem(
+            Place(file, 1), "toml-syntax", "the file holds a number that is too long", "no policy needs that"
+        )
     return Document(file, digest, root)
 
 
@@ -62,7 +71,7 @@ def _syntax_problem(message: str, text: str, file: str) -> Problem:
         return Problem(Place(file, place.line, start), "duplicate-key", message, "keep one of the two")
     sentence = sentence[:1].lower() + sentence[1:]
     return Problem(
-        place, "toml-syntax", f"this is not TOML: {sentence}", "strings stand in double quotes; see toml.io"
+        place, "toml-syntax", f"this is not TOML: {sentence}", _ADVICE.get(sentence, "its grammar is at toml.io")
     )
 
 

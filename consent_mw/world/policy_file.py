@@ -8,6 +8,7 @@ Rule: the environment and other files are looked at here, and are worth warnings
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,10 @@ MAX_BYTES = 1_048_576
 
 BUILTIN = "builtin"
 """The name of the location database that comes along."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CHECK_PATH = "check the path; it starts at the folder that the command runs in"
+_MISSING = "put it there, or correct the path; it starts at the policy file's folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ def read_policy(path: str | os.PathLike[str]) -> Reading:
     except (OSError, ValueError) as error:
         return _failed(_problem_of(error, file))
     if len(data) > MAX_BYTES:
-        return _failed(_file_problem(file, "file-too-large", "is larger than 1 MiB"))
+        return _failed(_file_problem(file, "file-too-large", "is larger than 1 MiB", "a policy is shorter"))
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -113,16 +118,16 @@ def _bytes_of(file: str) -> bytes:
 
 def _problem_of(error: Exception, file: str) -> Problem:
     if isinstance(error, FileNotFoundError):
-        return _file_problem(file, "no-such-file", "does not exist")
+        return _file_problem(file, "no-such-file", "does not exist", _CHECK_PATH)
     if isinstance(error, IsADirectoryError):
-        return _file_problem(file, "unreadable-file", "is a directory")
+        return _file_problem(file, "unreadable-file", "is a directory", "name the policy file in it")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return _file_problem(file, "unreadable-file", f"cannot be read: {reason[:1].lower()}{reason[1:]}")
+    return _file_problem(file, "unreadable-file", f"cannot be read: {reason[:1].lower()}{reason[1:]}", _CHECK_PATH)
 
 
-def _file_problem(file: str, code: str, what: str) -> Problem:
+def _file_problem(file: str, code: str, what: str, advice: str) -> Problem:
     shown = "".join(char if char.isprintable() else "\ufffd" for char in file)
-    return Problem(Place(shown, 1), code, f"policy file `{shown}` {what}")
+    return Problem(Place(shown, 1), code, f"policy file `{shown}` {what}", advice)
 
 
 def _failed(problem: Problem) -> Reading:
@@ -142,7 +147,9 @@ def _missing_files(policy: Policy, document: Document) -> list[Problem]:
         wanted.append(policy.site.texts)
         nodes.append(document.root.entries["site"].node.entries["texts"].node)
     return [
-        Problem(node.place, "missing-file", f"there is no file `{node.text}`", "", Severity.WARNING, node.length)
+        Problem(
+            node.place, "missing-file", f"there is no file `{node.text}`", _MISSING, Severity.WARNING, node.length
+        )
         for path, node in zip(wanted, nodes, strict=True)
         if not _is_file(path)
     ]
@@ -169,7 +176,7 @@ def _unset_variables(document: Document, environment: Mapping[str, str]) -> list
         if key is None or key.node.kind is not Kind.STRING or not key.node.text.startswith("env:"):
             continue
         variable = key.node.text[4:]
-        if variable and not environment.get(variable):
+        if _VARIABLE.fullmatch(variable) and not environment.get(variable):
             message = f"vendor `{name}` takes its key from `{variable}`, which is not set"
             advice = f"set `{variable}` where the policy is served"
             problems.append(

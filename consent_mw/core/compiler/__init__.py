@@ -80,8 +80,8 @@ def _compile(root: Section, document: Document) -> Policy | None:
     csp = compile_csp(root)
     retention = compile_retention(root)
     outbox = compile_outbox(root)
-    warn_of_idle_clauses(root, clauses, names)
     root.finish()
+    warn_of_idle_clauses(root, clauses, names)
     if root.report.failed:
         return None
     return Policy(

@@ -18,6 +18,12 @@ from consent_mw.errors import Place
 PURPOSE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
+TABLES = (
+    "site", "scope", "client_address", "geo", "clause", "purpose", "jurisdiction", "signal", "identifier", "cookie",
+    "vendor", "feature", "urls", "csp", "retention", "outbox",
+)  # fmt: skip
+"""Every table that a policy may have."""
+
 
 @dataclass(slots=True)
 class Known:
@@ -69,6 +75,25 @@ class Names:
     def cited(self, section: Section) -> tuple[str, ...]:
         """The ids of the clauses that a rule cites (`clause = [...]`)."""
         return tuple(name for name, _ in self.clauses.several(section, "clause"))
+
+
+def is_misspelt(root: Section, table: str) -> bool:
+    """Whether the file has a table that exists under no such name, and was probably meant to be this one."""
+    return any(
+        nearest(name, TABLES) == table
+        for name, entry in root.node.entries.items()
+        if name not in TABLES and entry.node.kind in (Kind.TABLE, Kind.ARRAY)
+    )
+
+
+def are_named_tables(root: Section, table: str) -> bool:
+    """Whether the names under `[table.NAME]` can be read whole; if not, that is told elsewhere, once."""
+    if is_misspelt(root, table):
+        return False
+    entry = root.node.entries.get(table)
+    if entry is None:
+        return True
+    return entry.node.kind is Kind.TABLE and all(one.node.kind is Kind.TABLE for one in entry.node.entries.values())
 
 
 def named_tables(root: Section, key: str, report: Report) -> Iterable[tuple[Entry, Section]]:

@@ -6,7 +6,7 @@ Rule: no region is in two jurisdictions, and exactly one jurisdiction is the cat
 from __future__ import annotations
 
 from consent_mw.core.compiler import values
-from consent_mw.core.compiler.names import NAME, Names, check_name, named_tables
+from consent_mw.core.compiler.names import NAME, Names, are_named_tables, check_name, named_tables
 from consent_mw.core.compiler.report import Report, quoted
 from consent_mw.core.compiler.section import Section
 from consent_mw.core.document import Entry, Kind, Node
@@ -25,9 +25,7 @@ def compile_jurisdictions(root: Section, names: Names) -> tuple[Jurisdiction, ..
         for entry, section in named_tables(root, "jurisdiction", root.report)
     ]
     listed = root.node.entries.get("jurisdiction")
-    known.sound = listed is None or (
-        listed.node.kind is Kind.TABLE and all(one.node.kind is Kind.TABLE for one in listed.node.entries.values())
-    )
+    known.sound = are_named_tables(root, "jurisdiction")
     if known.sound and claims.sound and ANYWHERE not in claims.owners:
         advice = 'write one whose `regions` are `["*"]`'
         place = listed.place if listed else root.place

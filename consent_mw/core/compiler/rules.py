@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from consent_mw.core.compiler import values
-from consent_mw.core.compiler.names import NAME, PURPOSE_NAME, Names, check_name, listed_tables, named_tables
+from consent_mw.core.compiler.names import (
+    NAME,
+    PURPOSE_NAME,
+    Names,
+    are_named_tables,
+    check_name,
+    is_misspelt,
+    listed_tables,
+    named_tables,
+)
 from consent_mw.core.compiler.report import nearest, quoted
 from consent_mw.core.compiler.section import Section
 from consent_mw.core.document import Kind
@@ -17,7 +26,8 @@ from consent_mw.core.terms import Effect, Signal
 def compile_clauses(root: Section, names: Names) -> tuple[Clause, ...]:
     """`[[clause]]`: the sentences of the published policy."""
     known = names.clauses
-    known.sound = "clause" not in root.node.entries or root.node.entries["clause"].node.is_list_of_tables
+    listed = root.node.entries.get("clause")
+    known.sound = not is_misspelt(root, "clause") and (listed is None or listed.node.is_list_of_tables)
     clauses = []
     for section in listed_tables(root, "clause", root.report):
         name = section.parsed("id", values.clause_id, "", required=True)
@@ -38,8 +48,9 @@ def compile_clauses(root: Section, names: Names) -> tuple[Clause, ...]:
 
 
 def warn_of_idle_clauses(root: Section, clauses: tuple[Clause, ...], names: Names) -> None:
-    """A clause that no rule cites, and that does not say why, is a promise that nothing keeps."""
-    for clause in clauses:
+    """A clause that no rule cites, and that does not say why, is a promise that nothing keeps. Where the file has
+    errors, a rule that cites it may be among them, so nothing is said."""
+    for clause in () if root.report.failed else clauses:
         if clause.id in names.clauses.used or clause.informational:
             continue
         message = f"no rule cites clause {quoted(clause.id)}"
@@ -61,10 +72,7 @@ def compile_purposes(root: Section, names: Names) -> tuple[Purpose, ...]:
         purposes.append(Purpose(entry.name, entry.place, text, essential, names.cited(section)))
         section.finish()
     listed = root.node.entries.get("purpose")
-    tables = listed.node.entries.values() if listed else ()
-    known.sound = listed is None or (
-        listed.node.kind is Kind.TABLE and all(one.node.kind is Kind.TABLE for one in tables)
-    )
+    known.sound = are_named_tables(root, "purpose")
     if known.sound and not names.essential:
         place = listed.place if listed else root.place
         advice = "write `[purpose.essential]` with `essential = true`"

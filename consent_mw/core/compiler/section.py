@@ -18,22 +18,16 @@ Choice = TypeVar("Choice", bound=StrEnum)
 Read = TypeVar("Read")
 Grammar = Callable[[str], Read]
 
+_TOP = "at the top of the file, above the first table"
 ELSEWHERE = {
-    "dangerously_keep_unlisted": "the top of the file, above the first table",
-    "schema": "the top of the file, above the first table",
-    "revision": "the top of the file, above the first table",
-    "mode": "the top of the file, above the first table",
-    "dangerously_plain_http": "`[site]`",
-    "shared_pages": "`[site]`",
-    "prefix": "`[site]`",
-    "same_party": "`[site]`",
-    "policy_url": "`[site]`",
-    "origin": "`[site]`",
-    "trusted": "`[client_address]`",
-    "databases": "`[geo]`",
-    "redact": "`[urls]`",
-    "exclude": "`[scope]`",
-    "percent": "`[scope]`",
+    **dict.fromkeys(("schema", "revision", "mode", "dangerously_keep_unlisted"), _TOP),
+    **dict.fromkeys(("dangerously_plain_http", "shared_pages", "prefix", "same_party"), "in `[site]`"),
+    **dict.fromkeys(("policy_url", "origin", "cookie_domain"), "in `[site]`"),
+    "trusted": "in `[client_address]`",
+    "databases": "in `[geo]`",
+    "redact": "in `[urls]`",
+    "exclude": "in `[scope]`",
+    "percent": "in `[scope]`",
 }
 """Where a setting belongs that is often written in the wrong table."""
 
@@ -57,6 +51,7 @@ class Section:
         self.node = node
         self.place = place or node.place
         self._asked: list[str] = []
+        self._missing: list[tuple[str, str]] = []
 
     def entry(self, key: str) -> Entry | None:
         """The key's entry, if the table has it."""
@@ -76,7 +71,7 @@ class Section:
         """Whether this value is of this kind; if it is not, that is an error."""
         if node.kind is kind:
             return True
-        advice = "write it in double quotes" if kind is Kind.STRING and node.kind in _UNQUOTED else ""
+        advice = _WRITE[kind]
         if kind is Kind.ARRAY and node.kind is Kind.STRING:
             advice = f"write `[{quoted_toml(node.text)}]`"
         self.report.error(
@@ -85,9 +80,8 @@ class Section:
         return False
 
     def missing(self, key: str, advice: str = "") -> None:
-        """Note that a required setting is absent."""
-        place = self.place
-        self.report.error(place, "missing-key", f"{self.label} has no `{key}`", advice or f"`{key}` is required")
+        """Note that a required setting is absent; `finish` tells it, unless it is there and misspelt."""
+        self._missing.append((key, advice or f"`{key}` is required"))
 
     def flag(self, key: str) -> bool:
         """A boolean; absent is false."""
@@ -124,7 +118,7 @@ class Section:
             node,
             "unknown-word",
             f"`{key}` of {self.label} is {quoted(node.text)}, which is none of {listed(words)}",
-            _meant(node.text, words),
+            _meant(node.text, words) or f"write one of {listed(words)}",
         )
         return None
 
@@ -163,19 +157,31 @@ class Section:
         entry = self.node.entries.get(key)
         return Section(self.report, f"`{key}` of {self.label}", node, entry.place) if node and entry else None
 
-    def finish(self) -> None:
-        """Call every key that nobody asked for an error."""
+    def finish(self, *, known_settings: bool = True) -> None:
+        """Call every key that nobody asked for an error, and every required one that is absent; only the latter
+        where it is not known which settings the table may have."""
         known = dict.fromkeys(self._asked)
-        for name, entry in self.node.entries.items():
-            if name in known:
-                continue
+        unknown = {name: entry for name, entry in self.node.entries.items() if name not in known}
+        meant = {nearest(name, known) for name in unknown}
+        for key, advice in self._missing:
+            if key.strip("[]") not in meant:
+                self.report.error(self.place, "missing-key", f"{self.label} has no `{key}`", advice)
+        for name, entry in unknown.items() if known_settings else ():
             advice = _meant(name, known) or f"{self.label} may have {listed(known)}"
             if name in ELSEWHERE:
-                advice = f"it belongs in {ELSEWHERE[name]}"
+                advice = f"it belongs {ELSEWHERE[name]}"
             self.report.error(entry, "unknown-key", f"{self.label} has no setting {quoted(name)}", advice)
 
 
-_UNQUOTED = (Kind.INTEGER, Kind.FLOAT, Kind.DATE)
+_WRITE = {
+    Kind.STRING: "write it in double quotes",
+    Kind.INTEGER: "write a whole number, without quotes",
+    Kind.FLOAT: "write a number, without quotes",
+    Kind.BOOLEAN: "write `true` or `false`, without quotes",
+    Kind.DATE: "write a date, as in `2018-05-22`",
+    Kind.ARRAY: 'write a list, as in `["a", "b"]`',
+    Kind.TABLE: "write a table, as in `{ key = value }`",
+}
 
 
 def quoted_toml(text: str) -> str:
@@ -190,7 +196,7 @@ def _meant(name: str, known: list[str] | dict[str, None]) -> str:
 
 def _any_text(text: str) -> str:
     if not text.strip():
-        raise BadValue("empty-text", "says nothing")
+        raise BadValue("empty-text", "says nothing", "write a sentence, or remove the setting")
     if any((ord(char) < 32 and char not in "\t\r\n") or ord(char) == 127 for char in text):
-        raise BadValue("control-character", "holds a control character")
+        raise BadValue("control-character", "holds a control character", "remove it")
     return text

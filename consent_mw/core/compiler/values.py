@@ -227,9 +227,9 @@ def clause_id(text: str) -> str:
 def one_line(text: str) -> str:
     """A text that people read on one line."""
     if not text.strip():
-        raise BadValue("empty-text", "says nothing")
+        raise BadValue("empty-text", "says nothing", "write a few words, or remove the setting")
     if not text.isprintable():
-        raise BadValue("control-character", "holds a control character or a line end")
+        raise BadValue("control-character", "holds a control character or a line end", "remove it")
     return text
 
 

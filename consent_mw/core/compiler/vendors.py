@@ -81,8 +81,7 @@ def _vendor(entry: Entry, section: Section, names: Names) -> Vendor:
     if kind is not None and NEEDS[kind].key and "key" not in section.node.entries:
         message = f"{section.label} has no `key`, and {kind.value} turns away what carries none"
         section.report.warning(section.place, "vendor-without-key", message, 'write it as in `key = "env:NAME"`')
-    if kind is not None:
-        section.finish()
+    section.finish(known_settings=kind is not None)
     return vendor
 
 

@@ -19,7 +19,7 @@ UNREADABLE = frozenset({"no-such-file", "unreadable-file"})
 
 
 @click.command("check")
-@click.argument("file", type=click.Path())
+@click.argument("file")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people, or JSON.")
 @click.option("--strict", is_flag=True, help="Warnings count as findings.")
 def command(file: str, form: str, strict: bool) -> int:

@@ -1,0 +1,116 @@
+"""The verbs about policy files and keys, as a shell sees them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from consent_mw.cli import VERBS, run
+
+POLICIES = Path(__file__).parents[1] / "policies"
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(POLICIES)
+    monkeypatch.delenv("SEGMENT_WRITE_KEY", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["check", "good_minimal.toml"], 0),
+        (["check", "spec.toml"], 0),
+        (["check", "spec.toml", "--strict"], 1),
+        (["check", "good_minimal.toml", "--strict"], 0),
+        (["check", "many.toml"], 1),
+        (["check", "not_utf8.toml"], 1),
+        (["check", "gone.toml"], 2),
+        (["check", "."], 2),
+        (["check", "a\0b"], 2),
+        (["check"], 2),
+        (["check", "spec.toml", "--format", "yaml"], 2),
+        (["chek", "spec.toml"], 2),
+        (["profile", "show", "../policies/spec"], 2),
+        ([], 2),
+        (["--help"], 0),
+        (["--version"], 0),
+        (["check", "--help"], 0),
+    ],
+)
+def test_a_verb_exits_as_the_contract_says(
+    arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_check_prints_compiler_style_text(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["check", "many.toml"])
+    assert capsys.readouterr().out == (POLICIES / "many.out").read_text(encoding="utf-8")
+
+
+def test_check_prints_every_problem_as_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "unknown_clause.toml", "--format", "json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "problems": [
+            {
+                "file": "unknown_clause.toml",
+                "line": 26,
+                "column": 11,
+                "severity": "error",
+                "code": "unknown-clause",
+                "message": "signal `dnt` names clause `dtn`, which this policy does not define",
+                "help": "did you mean `dnt`, defined on line 21?",
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize("file", ["gone.toml", ".", "not_utf8.toml", "empty.toml"])
+def test_json_stays_json_whatever_the_file_is(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["check", file, "--format", "json"])
+    told = json.loads(capsys.readouterr().out)["problems"]
+    assert all(
+        set(one) == {"file", "line", "column", "severity", "code", "message", "help"} and one["help"] for one in told
+    )
+
+
+def test_a_sound_policy_has_no_problems_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "good_minimal.toml", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"problems": []}
+
+
+def test_a_new_key_is_32_random_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["keys", "new"])
+    run(["keys", "new"])
+    first, second = capsys.readouterr().out.split()
+    assert first != second
+    assert len(base64.urlsafe_b64decode(first + "=")) == 32
+    assert run(["keys", "new", "--format", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["key"]) == 43
+
+
+def test_profiles_are_listed_and_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["profile", "list", "--format", "json"]) == 0
+    for row in json.loads(capsys.readouterr().out)["profiles"]:
+        assert run(["profile", "show", row["name"]]) == 0
+        assert "schema" in capsys.readouterr().out
+
+
+def test_help_names_every_verb_without_importing_any(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["--help"])
+    told = capsys.readouterr().out
+    assert all(f"  {verb} " in told for verb in VERBS)
+
+
+def test_a_terminal_without_unicode_gets_escapes_not_a_traceback() -> None:
+    command = [sys.executable, "-c", "from consent_mw.cli import main; main()", "check", "wide_characters.toml"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")

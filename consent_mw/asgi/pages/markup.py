@@ -23,7 +23,7 @@ class Markup(str):
 
 
 def el(name: str, /, *children: str, **attributes: str | bool) -> Markup:
-    """One element. In attribute names a trailing `_` goes and `_` becomes `-`; True is a bare attribute, False none."""
+    """One element. In attribute names a last `_` goes, any other becomes `-`; True is a bare attribute, False none."""
     shown = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
     if name in _VOID:
         return Markup(f"<{name}{shown}>")
@@ -96,8 +96,10 @@ def duration(seconds: int) -> str:
 
 
 def label(name: str) -> str:
-    """A policy's name (`cross_site`) as a word to read (`Cross site`)."""
+    """A policy's name (`cross_site`) as words to read (`Cross site`); codes alone (`eea_uk`) are capitals."""
     words = name.replace("_", " ").strip()
+    if words and all(len(word) <= 3 for word in words.split()):
+        return words.upper()
     return words[:1].upper() + words[1:]
 
 

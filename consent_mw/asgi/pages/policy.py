@@ -5,7 +5,7 @@ from __future__ import annotations
 from consent_mw.asgi.pages.clauses import clauses_section
 from consent_mw.asgi.pages.markup import Markup, bullets, duration, el, facts, join, label, listing, table
 from consent_mw.asgi.pages.preferences import signal_lines, verdict_of
-from consent_mw.asgi.pages.shell import Links, page
+from consent_mw.asgi.pages.shell import Links, page, sentence
 from consent_mw.asgi.pages.texts import say
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import ANYWHERE, CookieRule, Jurisdiction, Policy, SignalEffect, SignalRule, Vendor
@@ -37,17 +37,19 @@ def _section(name: str, *content: str) -> Markup:
 
 def _purposes(policy: Policy, decision: Decision) -> Markup:
     rows: list[tuple[str, ...]] = [(label(one.name), one.text, verdict_of(decision, one)) for one in policy.purposes]
-    return table(say("policy.purposes"), (say("policy.purpose"), "", say("policy.for-you")), rows)
+    return table(say("policy.purposes"), (say("policy.purpose"), say("policy.what"), say("policy.for-you")), rows)
 
 
 def _cookies(policy: Policy) -> Markup:
     rows: list[tuple[str, ...]] = []
     own = "__Secure-consent" if policy.site.cookie_domain else "__Host-consent"
     essential = next((one.name for one in policy.purposes if one.essential), "")
-    rows.append((say("policy.cookie.own", name=own), label(essential), duration(400 * 86_400)))
+    rows.append((sentence("policy.cookie.own", name=el("code", own)), label(essential), duration(400 * 86_400)))
     rule = policy.identifier
     if rule is not None:
-        rows.append((say("policy.identifier", name=rule.cookie), label(rule.purpose), duration(rule.lasts)))
+        rows.append(
+            (sentence("policy.identifier", name=el("code", rule.cookie)), label(rule.purpose), duration(rule.lasts))
+        )
     rows += [_cookie(one) for one in policy.cookies]
     columns = (say("policy.cookie"), say("policy.purpose"), say("policy.lasts"))
     unlisted = "policy.unlisted.kept" if policy.keep_unlisted else "policy.unlisted"
@@ -56,7 +58,8 @@ def _cookies(policy: Policy) -> Markup:
 
 def _cookie(rule: CookieRule) -> tuple[str, ...]:
     begins = rule.pattern.endswith("*")
-    name = say("policy.cookie.begins", name=rule.pattern[:-1]) if begins else rule.pattern
+    stem = el("code", rule.pattern[:-1] if begins else rule.pattern)
+    name = sentence("policy.cookie.begins", name=stem) if begins else stem
     lasts = say("policy.lasts.session") if rule.lasts is None else duration(rule.lasts)
     return name, label(rule.purpose), lasts
 

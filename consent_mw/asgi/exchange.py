@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import OUTBOUND_RESERVED, Headers, Route, Ruleset, reserved, strip_reserved
@@ -58,7 +58,7 @@ class Reply:
 
     headers: Headers
     editor: Editor | None = None
-    pending: Future[object] | None = None
+    pending: Future[Any] | None = None
 
 
 @dataclass(slots=True)
@@ -148,7 +148,7 @@ class Exchange:
         self.gate.reporter.report(self, status, page)
         return Reply(edited, pending=pending)
 
-    def _enforced(self, status: int, response: Headers, page: bool, pending: Future[object] | None) -> Reply:
+    def _enforced(self, status: int, response: Headers, page: bool, pending: Future[Any] | None) -> Reply:
         decision = self._current()
         edited, governed = self._filter_set_cookies(response)
         ours = self._our_cookies(status, page)

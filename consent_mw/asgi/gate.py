@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from consent_mw.asgi.banner import PageLinks, banner_editor
 from consent_mw.asgi.exchange import CONSENT_LASTS, Editor, Exchange, Person
@@ -140,6 +140,11 @@ class Gate:
     def count(self, name: str, by: int = 1) -> None:
         """Count something by a fixed name; never by anything that a visitor sends."""
         self.counts[name] += by
+
+    def notify_delivery(self) -> None:
+        """Something was queued; may be called from the store's thread."""
+        if self._delivery is not None:
+            self._delivery.notify()
 
     def _outcome(self, vendor: str, outcome: str, number: int) -> None:
         self.count(f"event_{outcome}:{vendor}", number)
@@ -291,7 +296,7 @@ class Gate:
             raise StoreError("the store is not open")
         return await asyncio.wrap_future(ask(self.store))
 
-    async def settled(self, pending: Future[object]) -> None:
+    async def settled(self, pending: Future[Any]) -> None:
         """Wait for what must be done before a reply is sent; its failure is counted, never the visitor's."""
         try:
             await asyncio.wait_for(asyncio.wrap_future(pending), timeout=5.0)

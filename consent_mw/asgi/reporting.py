@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from consent_mw.asgi.answering import take
 from consent_mw.asgi.visit import Visit
@@ -36,7 +36,7 @@ class Reporter:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def heed(self, exchange: Exchange, told: Sequence[tuple[bytes, bytes]]) -> Future[object] | None:
+    def heed(self, exchange: Exchange, told: Sequence[tuple[bytes, bytes]]) -> Future[Any] | None:
         """Act on what the app said (SPEC 7), before its response is answered.
 
         Returns what must resolve before the reply is sent: the recall of what is queued for a minor or an erasure.
@@ -84,7 +84,7 @@ class Reporter:
         pending.add_done_callback(self._committed)
         return pending
 
-    def recall(self, exchange: Exchange) -> Future[object] | None:
+    def recall(self, exchange: Exchange) -> Future[Any] | None:
         """Take back what is queued for this browser, if its decision denies anything; resolves when it is gone."""
         store = self._gate.store
         decision = exchange.decision
@@ -108,7 +108,7 @@ class Reporter:
                 if parsed is None or not exchange.rules.keeps(parsed.name, decision):
                     self._gate.count("would_drop_set_cookie")
 
-    def _erase(self, exchange: Exchange) -> Future[object] | None:
+    def _erase(self, exchange: Exchange) -> Future[Any] | None:
         store = self._gate.store
         if store is None:
             return None
@@ -165,6 +165,8 @@ class Reporter:
     def _committed(self, pending: Future[None]) -> None:
         if pending.cancelled() or pending.exception() is not None:
             self._gate.count("event_lost")
+        else:
+            self._gate.notify_delivery()
 
 
 def _hear(visit: Visit, told: Sequence[tuple[bytes, bytes]]) -> None:

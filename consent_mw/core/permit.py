@@ -7,11 +7,20 @@ Rule: no decision, no permit: an unknown vendor or a denied purpose gets a Refus
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from consent_mw.core.event import Value
+from consent_mw.core.decision import Decision
+from consent_mw.core.event import Event, Value
+from consent_mw.core.policy import Vendor
+from consent_mw.core.redaction import mask
 from consent_mw.core.terms import EventKind, Reason
+
+FREE_FORM = frozenset({"event", "page_path", "page_url", "referrer_host", "referrer_url", "title"})
+"""Fields whose value is anybody's text; `query.*` and `props.*` are as well."""
+
+LONGEST_NAME = 80
+"""Characters that the name of a property or parameter may have to leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +42,45 @@ class Refusal:
     vendor: str
     purpose: str
     reason: Reason
+
+
+def permit(event: Event, decision: Decision, vendor: Vendor) -> Permit | Refusal:
+    """What this vendor may get of this event under this decision."""
+    listed = decision.fields.get(vendor.name, ())
+    if not listed:
+        verdict = decision.verdict(vendor.purpose)
+        reason = verdict.reason if verdict is not None else Reason.OPT_IN_DEFAULT
+        return Refusal(vendor.name, vendor.purpose, reason)
+    fields: dict[str, Value] = {}
+    masked = 0
+    for name, value in _candidates(event, listed):
+        if isinstance(value, str) and _free_form(name):
+            value, found = mask(value)
+            masked += found
+        fields[name] = value
+    return Permit(vendor.name, event.id, event.kind, fields, masked)
+
+
+def narrow(fields: Mapping[str, Value], listed: Sequence[str]) -> dict[str, Value]:
+    """The fields that this list still names: a permit can only shrink."""
+    return {name: value for name, value in fields.items() if listed_field(name, listed)}
+
+
+def listed_field(name: str, listed: Sequence[str]) -> bool:
+    """Whether this list names the field, by itself or by its family (`props.*`)."""
+    family, dot, _ = name.partition(".")
+    return name in listed or (bool(dot) and f"{family}.*" in listed)
+
+
+def _candidates(event: Event, listed: Sequence[str]) -> Iterator[tuple[str, Value]]:
+    known: dict[str, Value] = {"event": event.name, "time": event.time, **event.values}
+    yield from ((name, value) for name, value in known.items() if name in listed and value not in ("", None))
+    for family, members in (("query", event.query), ("props", event.props)):
+        for key, value in members.items():
+            name = f"{family}.{key}"
+            if len(key) <= LONGEST_NAME and listed_field(name, listed) and mask(key)[1] == 0:
+                yield name, value
+
+
+def _free_form(name: str) -> bool:
+    return name in FREE_FORM or name.startswith(("query.", "props."))

@@ -1,7 +1,7 @@
 """The client's address: whom to believe, and what the header of a believed peer says.
 
 Rule: an untrusted peer's headers say nothing; the peer is the client.
-Rule: from the right, over trusted hops, to the first that is not; what cannot be read there is unreadable, never skipped.
+Rule: from the right, over trusted hops, to the first that is not; what cannot be read is never skipped.
 Source: RFC 7239 (Forwarded), RFC 4291 2.5.5.2 (mapped), RFC 3056 (6to4), RFC 4380 (Teredo), RFC 6052 (NAT64).
 """
 

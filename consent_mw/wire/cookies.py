@@ -160,10 +160,8 @@ def expire_cookies(name: bytes, same_party: Sequence[str], host: str) -> list[by
     if name.lower().startswith(b"__host-"):
         return lines
     domains = dict.fromkeys(one.removeprefix("*.").removeprefix(".").lower() for one in same_party)
-    for domain in domains:
-        if host == domain or host.endswith("." + domain):
-            lines.append(name + gone + b"; Domain=" + domain.encode() + b"; Secure")
-    return lines
+    ours = [one for one in domains if host == one or host.endswith("." + one)]
+    return [*lines, *(name + gone + b"; Domain=" + one.encode() + b"; Secure" for one in ours)]
 
 
 def cookie_date(text: bytes) -> int | None:

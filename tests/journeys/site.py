@@ -6,14 +6,16 @@ import asyncio
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from consent_mw import ConsentMiddleware
+
+T = TypeVar("T")
 
 KEY = "a-key-of-the-tests-0123456789"
 BERLIN = "85.214.132.117"
@@ -112,7 +114,9 @@ class Browser:
 
     def __init__(self, middleware: ConsentMiddleware, address: str, **headers: str) -> None:
         self._middleware = middleware
-        self._runner = asyncio.Runner()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
         self._client = httpx.AsyncClient(
             transport=httpx.ASGITransport(middleware, client=("127.0.0.1", 1)),
             base_url="https://example.com",
@@ -123,12 +127,12 @@ class Browser:
         """GET a path, as a document unless told otherwise."""
         said = {"sec-fetch-dest": "document" if document else "empty"}
         said |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self._runner.run(self._client.get(path, headers=said))
+        return self._run(self._client.get(path, headers=said))
 
     def post(self, path: str, **options: Any) -> httpx.Response:
         """POST from a page of this site."""
         headers = {"sec-fetch-site": "same-origin", **options.pop("headers", {})}
-        return self._runner.run(self._client.post(path, headers=headers, **options))
+        return self._run(self._client.post(path, headers=headers, **options))
 
     def choose(self, **choice: Any) -> httpx.Response:
         """POST choice as JSON."""
@@ -149,9 +153,14 @@ class Browser:
 
     def close(self) -> None:
         """End the visit, and stop the middleware that this browser started."""
-        self._runner.run(self._client.aclose())
-        self._runner.run(self._middleware.gate.stop())
-        self._runner.close()
+        self._run(self._client.aclose())
+        self._run(self._middleware.gate.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, visit: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(visit, self._loop).result(30)
 
 
 class Receiver(http.server.ThreadingHTTPServer):

@@ -1,1 +1,108 @@
-"""The store behind one interface: receipts, outbox, ledger, statistics."""
+"""The store behind one interface: receipts and the outbox (SPEC 9).
+
+Rule: every method answers with a future that resolves once the answer is on disk.
+Rule: an outbox row holds only what its vendor was permitted to get when it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from consent_mw.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """A receipt: its id, the first receipt of its browser (`root`), the one before it, when, and the JWS."""
+
+    id: str
+    root: str
+    previous: str
+    at: int
+    jws: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One event for one vendor. `body` is JSON of the permitted fields; `visitor` is a keyed digest or empty;
+    `receipt` an id or empty; `created` and `not_before` are in seconds since 1970; `attempts` counts tries."""
+
+    id: str
+    vendor: str
+    event_id: str
+    kind: str
+    body: bytes
+    visitor: str
+    receipt: str
+    jurisdiction: str
+    purpose: str
+    policy: str
+    created: float
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a claimed row: an outcome that ends it (`accepted`, `dead`, …), or a time to try again at."""
+
+    id: str
+    outcome: str = ""
+    retry_at: float = 0.0
+
+
+class Store(Protocol):
+    """What the rest of consent_mw asks of a store. Futures fail with StoreError, and with nothing else."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write succeeded."""
+
+    def add_receipt(self, row: ReceiptRow) -> Future[None]:
+        """Keep a receipt."""
+
+    def receipt(self, identity: str) -> Future[ReceiptRow | None]:
+        """The receipt of this id."""
+
+    def receipts(self, root: str) -> Future[list[ReceiptRow]]:
+        """Every receipt of the browser whose first one this was, oldest first."""
+
+    def enqueue(self, rows: Sequence[OutboxRow]) -> Future[None]:
+        """Keep these rows until they are delivered. Fails with StoreFullError at the bound."""
+
+    def claim(self, vendor: str, limit: int, now: float, lease: float) -> Future[list[OutboxRow]]:
+        """The next rows for this vendor, in order, one visitor's later event never before its earlier one."""
+
+    def settle(self, settlements: Sequence[Settlement]) -> Future[None]:
+        """Note what became of claimed rows; a row that is recalled meanwhile stays recalled."""
+
+    def recall(self, subjects: Collection[str], *, purposes: Collection[str] | None = None) -> Future[list[str]]:
+        """Take back every undelivered row of these visitors or receipts (and their browsers' other receipts),
+        for these purposes or for all. Answers with the event ids."""
+
+    def erase(self, subjects: Collection[str], *, receipt: str = "") -> Future[int]:
+        """Take back every row and delete every receipt of these; answers with how many things were erased."""
+
+    def pending(self, vendor: str = "") -> Future[int]:
+        """How many rows wait, for this vendor or for all."""
+
+    def next_due(self, vendor: str) -> Future[float | None]:
+        """When the next waiting row of this vendor may be claimed (seconds since 1970), or None."""
+
+    def close(self) -> None:
+        """Finish what was asked and close. Blocks; more calls fail with StoreError."""
+
+
+def open_store(url: str, *, max_size: int = 2_000_000_000, drop_oldest: bool = False) -> Store:
+    """The store at this URL. Raises StoreError with a sentence where there is none or it cannot be opened."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        from consent_mw.world.store.sqlite import SqliteStore
+
+        # sqlite:///relative.db has the path after the third slash, sqlite:////absolute.db from the fourth on.
+        path = parts.path.removeprefix("/")
+        return SqliteStore(path or ":memory:", max_size=max_size, drop_oldest=drop_oldest)
+    raise StoreError(f"the store `{parts.scheme}:` is not known here; use sqlite:///FILE")

@@ -1,0 +1,120 @@
+"""Segment: the batch endpoint of its HTTP tracking API.
+
+Rule: `context.ip` is always there: the address if it is permitted, else 0.0.0.0, since Segment takes the sender's
+      address where none is given.
+Rule: no `context.library`, and no user agent but a permitted one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+
+from consent_mw.core.event import Value
+from consent_mw.core.permit import Permit
+from consent_mw.core.policy import Vendor
+from consent_mw.core.terms import EventKind, Outcome
+from consent_mw.wire.vendors.terms import (
+    UNNAMED,
+    OutgoingRequest,
+    VendorAnswer,
+    event_time,
+    iso,
+    members,
+    retry_after,
+)
+
+NO_ADDRESS = "0.0.0.0"  # noqa: S104  a marker to derive nothing from, not an address to listen on
+NEVER_AGAIN = frozenset({501, 505})
+AGAIN = frozenset({408, 410, 429, 460})
+
+_CONTEXT = {"user_agent": "userAgent", "language": "locale"}
+_LOCATION = ("country", "region", "city")
+_PROPERTIES = {
+    "page_path": "path",
+    "page_url": "url",
+    "referrer_url": "referrer",
+    "referrer_host": "referrer_host",
+    "title": "title",
+    "browser": "browser",
+    "os": "os",
+    "device": "device",
+    "ip_truncated": "ip_truncated",
+}
+
+
+class SegmentEncoder:
+    """Writes Segment's batches. It de-duplicates by `messageId`."""
+
+    batch_limit = 100
+    dedupes = True
+
+    def __init__(self, vendor: Vendor, key: str, source: str) -> None:
+        self._vendor = vendor
+        self._authorization = "Basic " + base64.b64encode(f"{key}:".encode()).decode("ascii")
+
+    def encode(self, batch: Sequence[Permit], now: float) -> OutgoingRequest:
+        """The request that delivers these permits."""
+        body = {"batch": [self._message(permit, now) for permit in batch], "sentAt": iso(now)}
+        headers = (("content-type", "application/json"), ("authorization", self._authorization))
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return OutgoingRequest("POST", self._vendor.endpoint, headers, text.encode())
+
+    def answers(
+        self, status: int, headers: Mapping[str, str], body: bytes, batch: Sequence[Permit], now: float
+    ) -> list[VendorAnswer]:
+        """What this status means for the whole batch; Segment tells nothing of single events."""
+        if 200 <= status < 300:
+            return [VendorAnswer(Outcome.ACCEPTED)] * len(batch)
+        if status in AGAIN or (status >= 500 and status not in NEVER_AGAIN):
+            return [VendorAnswer(None, retry_after(headers, now))] * len(batch)
+        return [VendorAnswer(Outcome.REJECTED)] * len(batch)
+
+    def _message(self, permit: Permit, now: float) -> dict[str, object]:
+        fields = permit.fields
+        message: dict[str, object] = {
+            "messageId": permit.event_id,
+            "timestamp": iso(event_time(fields) or now),
+            "context": self._context(fields),
+            "integrations": {},
+        }
+        for field, name in (("visitor_id", "anonymousId"), ("user_id", "userId")):
+            if field in fields:
+                message[name] = fields[field]
+        if "anonymousId" not in message and "userId" not in message:
+            # One of the two is required; the event's own id says nothing of the person.
+            message["anonymousId"] = permit.event_id
+        return message | self._kind(permit)
+
+    def _kind(self, permit: Permit) -> dict[str, object]:
+        if permit.kind is EventKind.IDENTIFY:
+            return {"type": "identify", "traits": _traits(permit.fields)}
+        properties = _properties(permit.fields)
+        if permit.kind is EventKind.PAGE_VIEW:
+            return {"type": "page", "properties": properties}
+        return {"type": "track", "event": permit.fields.get("event", UNNAMED), "properties": properties}
+
+    def _context(self, fields: Mapping[str, Value]) -> dict[str, object]:
+        context: dict[str, object] = {"ip": fields.get("ip", NO_ADDRESS)}
+        context |= {name: fields[field] for field, name in _CONTEXT.items() if field in fields}
+        location = {name: fields[name] for name in _LOCATION if name in fields}
+        if location:
+            context["location"] = location
+        traits = _traits(fields)
+        if traits:
+            context["traits"] = traits
+        context["consent"] = {"categoryPreferences": {self._vendor.purpose: True}}
+        return context
+
+
+def _traits(fields: Mapping[str, Value]) -> dict[str, Value]:
+    return {name: fields[name] for name in ("name", "email") if name in fields}
+
+
+def _properties(fields: Mapping[str, Value]) -> dict[str, object]:
+    known: dict[str, object] = {name: fields[field] for field, name in _PROPERTIES.items() if field in fields}
+    query = members(fields, "query")
+    if query:
+        known["query"] = query
+    return {**members(fields, "props"), **known}

@@ -1,0 +1,81 @@
+"""What every vendor's encoder takes and gives, and what HTTP answers mean to most of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+
+from consent_mw.core.event import Value
+from consent_mw.core.permit import Permit
+from consent_mw.core.terms import Outcome
+
+LONGEST_WAIT = 300.0
+"""Seconds of Retry-After that we heed at most."""
+
+UNNAMED = "event"
+"""The name of an event whose name the vendor was not permitted to get, where its format needs one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRequest:
+    """One request to a vendor: header names in lower case, the body complete."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VendorAnswer:
+    """What an answer means for one event: an outcome, or None to try again, `after` seconds at the earliest."""
+
+    outcome: Outcome | None
+    after: float = 0.0
+
+
+class Encoder(Protocol):
+    """Writes permits in one vendor's format and reads its answers. Pure."""
+
+    batch_limit: int
+    dedupes: bool
+
+    def encode(self, batch: Sequence[Permit], now: float) -> OutgoingRequest:
+        """The request that delivers these permits; `now` is in seconds since 1970."""
+
+    def answers(
+        self, status: int, headers: Mapping[str, str], body: bytes, batch: Sequence[Permit], now: float
+    ) -> list[VendorAnswer]:
+        """What this answer means for each of the permits, in order."""
+
+
+def iso(seconds: float) -> str:
+    """The time as RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def event_time(fields: Mapping[str, Value]) -> float | None:
+    """The time of the event, if it is permitted."""
+    value = fields.get("time")
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def members(fields: Mapping[str, Value], family: str) -> dict[str, Value]:
+    """The named values of one family (`props`, `query`), by name."""
+    prefix = f"{family}."
+    return {name[len(prefix) :]: value for name, value in fields.items() if name.startswith(prefix)}
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float:
+    """Seconds that Retry-After asks for (RFC 9110 10.2.3), at most LONGEST_WAIT; 0 where it says nothing readable."""
+    said = headers.get("retry-after", "").strip()
+    if said.isascii() and said.isdigit():
+        return min(float(said[:6]), LONGEST_WAIT)
+    try:
+        wait = parsedate_to_datetime(said).timestamp() - now
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return min(max(wait, 0.0), LONGEST_WAIT)

@@ -1,0 +1,65 @@
+"""Webhooks: CloudEvents 1.0 in structured mode, one event a request, or a batch where the policy says so.
+
+Rule: the permitted fields are the event's `data`; context attributes hold nothing of the person.
+Source: CloudEvents 1.0.2, HTTP protocol binding, HTTP 1.1 Web Hooks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from consent_mw.core.permit import Permit
+from consent_mw.core.policy import Vendor
+from consent_mw.core.terms import Outcome
+from consent_mw.wire.vendors.terms import OutgoingRequest, VendorAnswer, event_time, iso, retry_after
+
+AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 508})
+ACCEPTS = frozenset({200, 201, 202, 204})
+
+
+class WebhookEncoder:
+    """Writes CloudEvents. The receiver de-duplicates by `source` and `id`."""
+
+    dedupes = True
+
+    def __init__(self, vendor: Vendor, key: str, source: str) -> None:
+        self._vendor = vendor
+        self._key = key
+        self._source = source or "consent_mw"
+        self._batched = vendor.options.get("batch", "") in ("true", "True", "1")
+        self.batch_limit = 50 if self._batched else 1
+
+    def encode(self, batch: Sequence[Permit], now: float) -> OutgoingRequest:
+        """The request that delivers these permits."""
+        events = [self._event(permit, now) for permit in batch]
+        kind = "application/cloudevents-batch+json" if self._batched else "application/cloudevents+json"
+        body = json.dumps(events if self._batched else events[0], ensure_ascii=False, separators=(",", ":")).encode()
+        headers = [("content-type", f"{kind}; charset=utf-8")]
+        if self._key:
+            headers.append(("authorization", f"Bearer {self._key}"))
+        return OutgoingRequest("POST", self._vendor.endpoint, tuple(headers), body)
+
+    def answers(
+        self, status: int, headers: Mapping[str, str], body: bytes, batch: Sequence[Permit], now: float
+    ) -> list[VendorAnswer]:
+        """What this status means: success, try again, or rejected for good (redirects are not followed)."""
+        if status in ACCEPTS:
+            return [VendorAnswer(Outcome.ACCEPTED)] * len(batch)
+        if status in AGAIN:
+            return [VendorAnswer(None, retry_after(headers, now))] * len(batch)
+        return [VendorAnswer(Outcome.REJECTED)] * len(batch)
+
+    def _event(self, permit: Permit, now: float) -> dict[str, object]:
+        event: dict[str, object] = {
+            "specversion": "1.0",
+            "id": permit.event_id,
+            "source": self._source,
+            "type": f"consent_mw.{permit.kind.value}",
+            "datacontenttype": "application/json",
+            "data": dict(permit.fields),
+        }
+        when = event_time(permit.fields)
+        if when is not None:
+            event["time"] = iso(when)
+        return event

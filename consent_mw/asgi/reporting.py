@@ -69,6 +69,7 @@ class Reporter:
             return None
         filled = [self._fill(exchange, event) for event in events]
         rows: list[OutboxRow] = []
+        now = self._gate.now()
         for vendor in decision.policy.vendors:
             if not decision.fields.get(vendor.name):
                 self._gate.count(f"event_refused:{vendor.name}", len(filled))
@@ -76,7 +77,7 @@ class Reporter:
             for event in filled:
                 allowed = permit(event, decision, vendor)
                 if isinstance(allowed, Permit):
-                    rows.append(self._row(exchange, allowed, vendor.purpose))
+                    rows.append(self._row(exchange, allowed, vendor.purpose, now))
         store = self._gate.store
         if not rows or store is None:
             return None
@@ -138,7 +139,7 @@ class Reporter:
             query={**_parameters(exchange, wanted), **event.query},
         )
 
-    def _row(self, exchange: Exchange, allowed: Permit, purpose: str) -> OutboxRow:
+    def _row(self, exchange: Exchange, allowed: Permit, purpose: str, now: float) -> OutboxRow:
         decision = exchange.decision
         if decision is None:
             raise ValueError("a row is made under a decision")
@@ -154,7 +155,7 @@ class Reporter:
             jurisdiction=decision.jurisdiction.name,
             purpose=purpose,
             policy=decision.policy.digest,
-            created=self._gate.now(),
+            created=now,
         )
 
     def _subjects(self, exchange: Exchange) -> list[str]:

@@ -161,7 +161,8 @@ class Delivery:
             return
         by_visitor: dict[str, list[_Due]] = {}
         for one in due:
-            by_visitor.setdefault(one.row.visitor or one.row.id, []).append(one)
+            # What one answer reported of a stranger was queued at one moment, and stays in order as well.
+            by_visitor.setdefault(one.row.visitor or one.row.receipt or str(one.row.created), []).append(one)
         limit = asyncio.Semaphore(CONCURRENCY)
 
         async def in_order(queue: Sequence[_Due]) -> None:

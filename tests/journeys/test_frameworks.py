@@ -28,18 +28,15 @@ def in_starlette(options: dict[str, Any]) -> Any:
 
 
 def in_fastapi(options: dict[str, Any]) -> Any:
-    from fastapi import FastAPI, Request
+    from fastapi import FastAPI
     from fastapi.responses import HTMLResponse
 
+    async def page(request: Any) -> HTMLResponse:
+        return HTMLResponse(f"<body>{request.scope['consent_mw'].allows('analytics')}</body>")
+
     app = FastAPI()
+    app.add_route("/", page)
     app.add_middleware(ConsentMiddleware, **options)
-
-    @app.get("/", response_class=HTMLResponse)
-    async def page(request: Request) -> str:
-        return f"<body>{request.scope['consent_mw'].allows('analytics')}</body>"
-
-    # The annotation above is a string here, and FastAPI looks it up in the module.
-    globals()["Request"] = Request
     return app
 
 

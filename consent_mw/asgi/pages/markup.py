@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from consent_mw.core.policy import DAY
 
 _VOID = frozenset({"br", "img", "input", "link", "meta"})
+_CODES = frozenset({"ca", "ccpa", "ch", "eea", "eu", "gb", "gdpr", "uk", "us", "usa"})
 _SCHEMES = frozenset({"http", "https", "mailto"})
 
 
@@ -23,7 +24,7 @@ class Markup(str):
 
 
 def el(name: str, /, *children: str, **attributes: str | bool) -> Markup:
-    """One element. In attribute names a last `_` goes, any other becomes `-`; True is a bare attribute, False none."""
+    """One element. In attribute names a last `_` goes, others become `-`; True is a bare attribute, False none."""
     shown = "".join(_attribute(key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
     if name in _VOID:
         return Markup(f"<{name}{shown}>")
@@ -96,11 +97,11 @@ def duration(seconds: int) -> str:
 
 
 def label(name: str) -> str:
-    """A policy's name (`cross_site`) as words to read (`Cross site`); codes alone (`eea_uk`) are capitals."""
+    """A policy's name (`cross_site`) as words to read (`Cross site`); codes of regions (`eea_uk`) are capitals."""
     words = name.replace("_", " ").strip()
-    if words and all(len(word) <= 3 for word in words.split()):
-        return words.upper()
-    return words[:1].upper() + words[1:]
+    first, *rest = words.split() or [""]
+    capital = (first[:1].upper() + first[1:], *rest)
+    return " ".join(word.upper() if word.lower() in _CODES else word for word in capital)
 
 
 def listing(names: tuple[str, ...]) -> str:

@@ -59,9 +59,7 @@ async def receipts(request: Request) -> Response:
                 rows = await gate.store_result(lambda store: store.receipts(last.root))
         except StoreError as error:
             raise RefusedRequest(503, "the receipts cannot be read right now") from error
-    claims = [
-        {**(verify(row.jws, gate.public_keys) or {}), "jws": row.jws} for row in sorted(rows, key=lambda one: -one.at)
-    ]
+    claims = [{**(verify(row.jws, gate.public_keys) or {}), "jws": row.jws} for row in reversed(rows)]
     if wants_page(request):
         return page_reply(exchange, receipts_page(exchange.rules.policy, claims, links=gate.links(exchange.rules)))
     return json_reply(exchange, {"receipts": claims})

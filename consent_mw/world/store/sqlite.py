@@ -30,9 +30,10 @@ IDLE_AFTER: Final = 0.5
 
 _SCHEMA = """
 CREATE TABLE receipts (
-  id TEXT PRIMARY KEY, root TEXT NOT NULL, previous TEXT NOT NULL, at INTEGER NOT NULL, jws TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX receipts_by_root ON receipts (root, at);
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE, root TEXT NOT NULL, previous TEXT NOT NULL, at INTEGER NOT NULL, jws TEXT NOT NULL
+);
+CREATE INDEX receipts_by_root ON receipts (root, seq);
 CREATE TABLE outbox (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE, vendor TEXT NOT NULL, event_id TEXT NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL,
@@ -45,6 +46,7 @@ CREATE INDEX outbox_by_visitor ON outbox (visitor) WHERE visitor <> '';
 CREATE INDEX outbox_by_receipt ON outbox (receipt) WHERE receipt <> '';
 """
 
+_RECEIPT = "id, root, previous, at, jws"
 _COLUMNS = "id, vendor, event_id, kind, body, visitor, receipt, jurisdiction, purpose, policy, created, attempts"
 _CLAIM = f"""
 SELECT {_COLUMNS} FROM outbox AS o
@@ -53,7 +55,7 @@ WHERE vendor = :vendor AND dead = 0 AND not_before <= :now AND leased_until <= :
     SELECT 1 FROM outbox AS e WHERE e.visitor = o.visitor AND e.vendor = o.vendor AND e.dead = 0 AND e.seq < o.seq
       AND (e.not_before > :now OR e.leased_until > :now)))
 ORDER BY seq LIMIT :limit
-"""  # noqa: S608  the only text put in is the constant above
+"""
 
 
 @dataclass(slots=True)
@@ -92,7 +94,7 @@ class SqliteStore:
         values = (row.id, row.root, row.previous, row.at, row.jws)
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute("INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?, ?)", values)
+            db.execute(f"INSERT OR IGNORE INTO receipts ({_RECEIPT}) VALUES (?, ?, ?, ?, ?)", values)
 
         return self._ask(work, hurried=True)
 
@@ -100,7 +102,7 @@ class SqliteStore:
         """The receipt of this id."""
 
         def work(db: sqlite3.Connection) -> ReceiptRow | None:
-            found = db.execute("SELECT * FROM receipts WHERE id = ?", (identity,)).fetchone()
+            found = db.execute(f"SELECT {_RECEIPT} FROM receipts WHERE id = ?", (identity,)).fetchone()
             return ReceiptRow(*found) if found else None
 
         return self._ask(work, hurried=True, writes=False)
@@ -109,7 +111,7 @@ class SqliteStore:
         """Every receipt of this browser, oldest first."""
 
         def work(db: sqlite3.Connection) -> list[ReceiptRow]:
-            found = db.execute("SELECT * FROM receipts WHERE root = ? ORDER BY at, id", (root,))
+            found = db.execute(f"SELECT {_RECEIPT} FROM receipts WHERE root = ? ORDER BY seq", (root,))
             return [ReceiptRow(*one) for one in found]
 
         return self._ask(work, hurried=True, writes=False)
@@ -124,7 +126,7 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> None:
             self._make_room(db, size)
             places = ", ".join("?" * 12)
-            db.executemany(f"INSERT OR IGNORE INTO outbox ({_COLUMNS}) VALUES ({places})", values)  # noqa: S608
+            db.executemany(f"INSERT OR IGNORE INTO outbox ({_COLUMNS}) VALUES ({places})", values)
             self._size += size
 
         return self._ask(work)

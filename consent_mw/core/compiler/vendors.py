@@ -48,7 +48,14 @@ NEEDS: Mapping[VendorKind, Needs] = MappingProxyType(
         VendorKind.OTLP: Needs((), may=("service_name",)),
     }
 )
-"""Every kind; all of them need `event` besides."""
+"""Every kind; most need `event` besides."""
+
+_NAMELESS: Mapping[VendorKind, tuple[tuple[str, ...], ...]] = {
+    VendorKind.WEBHOOK: (),
+    VendorKind.SEGMENT: (),
+    VendorKind.OTLP: (),
+}
+"""The kinds whose events need no name of their own."""
 
 _OPTION = re.compile(r"[!-~](?:[ -~]{0,198}[!-~])?")
 _PARAMETER = re.compile(r"[^\s*\x00-\x1f\x7f]{1,100}")
@@ -149,7 +156,7 @@ def _checked(section: Section, entry: Entry, nodes: tuple[Node, ...], kind: Vend
 
 
 def _check_needs(section: Section, entry: Entry, fields: tuple[str, ...], kind: VendorKind) -> None:
-    for group in (("event",), *NEEDS[kind].fields):
+    for group in (*_NAMELESS.get(kind, (("event",),)), *NEEDS[kind].fields):
         if not set(group) & set(fields):
             wanted = " or ".join(f"`{name}`" for name in group)
             where = "" if entry.name == "fields" else f" in {quoted(entry.name)}"

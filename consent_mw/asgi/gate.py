@@ -29,8 +29,9 @@ from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.decision import decide
 from consent_mw.core.facts import Facts
 from consent_mw.core.policy import DAY, Policy
+from consent_mw.core.terms import Overflow
 from consent_mw.core.whereabouts import Settled, settle
-from consent_mw.errors import KeysError, StoreError
+from consent_mw.errors import KeysError, ServeError, StoreError
 from consent_mw.wire import cookies
 from consent_mw.wire.address import client_address
 from consent_mw.wire.headers import first
@@ -74,6 +75,8 @@ class Gate:
         self._clock = clock
         self._delivery: Delivery | None = None
         self._starting: asyncio.Lock | None = None
+        self._in_force = False
+        self.locator = Locator(())
         self._places: dict[tuple[str, tuple[bytes, ...]], tuple[Settled, str]] = {}
         self.adopt(policy)
 
@@ -93,27 +96,40 @@ class Gate:
         return self.rules.policy
 
     def adopt(self, policy: Policy) -> None:
-        """Put this policy in force for every request from now on."""
+        """Put this policy in force for every request from now on.
+
+        Raises ServeError, and changes nothing, where a database that was whole before cannot be read now.
+        """
         rules = Ruleset(policy)
         locator = Locator(policy.geo.databases)
+        if self._in_force and locator.problems and not self.locator.problems:
+            raise ServeError(f"a database cannot be read: {locator.problems[0]}")
         app = visitor_routes(rules)
         self._places = {}
         self.locator = locator
         self.app = app
         self.rules = rules
+        self._in_force = True
+        if self._delivery is not None:
+            self._delivery.refresh()
 
     # life
 
-    async def start(self) -> None:
-        """Open the store and start delivering. A store that cannot be opened leaves the site up (SPEC 10)."""
+    async def start(self, *, strict: bool = False) -> None:
+        """Open the store and start delivering. A store that cannot be opened leaves the site up (SPEC 10), unless
+        `strict`: then StoreError is raised, so that an operator hears of it at start-up."""
         if self._starting is None:
             self._starting = asyncio.Lock()
         async with self._starting:
             if self.started:
                 return
             try:
-                self.store = open_store(self._store_url)
+                rule = self.policy.outbox
+                drops = rule.overflow is Overflow.DROP_OLDEST
+                self.store = open_store(self._store_url, max_size=rule.max_size, drop_oldest=drops)
             except StoreError:
+                if strict:
+                    raise
                 self.count("store_failed")
             if self.store is not None:
                 self._delivery = Delivery(self.store, lambda: self.policy, vendor_key, on_outcome=self._outcome)

@@ -1,0 +1,106 @@
+"""The bridge: the visitor's routes are an ASGI app, and the data plane speaks callbacks; this joins the two.
+
+Rule: an app's failure becomes a 500 of ours, never a dropped connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, MutableMapping
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from consent_mw.asgi.exchange import Exchange
+from consent_mw.wire.request_head import RequestHead
+
+LONGEST_BODY = 1_048_576
+"""Bytes of a request body that are kept for an app; its own limits are far below."""
+
+log = logging.getLogger("consent_mw.sidecar")
+
+Message = MutableMapping[str, Any]
+
+
+class Answering(Protocol):
+    """Who takes the app's response."""
+
+    def app_starts(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The head of the response."""
+
+    def app_sends(self, chunk: bytes) -> None:
+        """A part of its body."""
+
+    def app_ends(self) -> None:
+        """The response is whole."""
+
+
+class Bridge:
+    """One request to an ASGI app."""
+
+    def __init__(self, app: Callable[..., Any], answering: Answering) -> None:
+        self._app = app
+        self._answering = answering
+        self._body: asyncio.Queue[Message] = asyncio.Queue()
+        self._size = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, head: RequestHead, exchange: Exchange, peer: str, *, secure: bool) -> None:
+        """Start the app on this request."""
+        path, _, query = head.target.partition(b"?")
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.0" if head.http10 else "1.1",
+            "method": head.method.decode("ascii"),
+            "scheme": "https" if secure else "http",
+            "path": unquote(path.decode("ascii", "replace")),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": [(name.lower(), value) for name, value in head.headers],
+            "client": (peer, 0) if peer else None,
+            "server": None,
+            "consent_mw.exchange": exchange,
+        }
+        self._task = asyncio.get_running_loop().create_task(self._run(scope))
+
+    def feed(self, chunk: bytes) -> None:
+        """A part of the request body; what is over any limit of the app is counted and not kept."""
+        self._size += len(chunk)
+        if self._size <= LONGEST_BODY:
+            self._body.put_nowait({"type": "http.request", "body": chunk, "more_body": True})
+
+    def finish(self) -> None:
+        """The request body is whole."""
+        self._body.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+
+    def cancel(self) -> None:
+        """The browser is gone."""
+        self._body.put_nowait({"type": "http.disconnect"})
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self, scope: dict[str, Any]) -> None:
+        started = False
+
+        async def send(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._answering.app_starts(int(message["status"]), list(message.get("headers", [])))
+            elif message["type"] == "http.response.body":
+                self._answering.app_sends(bytes(message.get("body", b"")))
+                if not message.get("more_body", False):
+                    self._answering.app_ends()
+
+        try:
+            await self._app(scope, self._body.get, send)
+        except Exception:
+            log.exception("a visitor's route failed")
+            if not started:
+                text = b"something went wrong here; please try again"
+                plain = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))]
+                self._answering.app_starts(500, [*plain, (b"cache-control", b"no-store")])
+                self._answering.app_sends(text)
+            self._answering.app_ends()

@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from consent_mw.errors import StoreError
 
@@ -29,7 +28,8 @@ class ReceiptRow:
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
     """One event for one vendor. `body` is JSON of the permitted fields; `visitor` is a keyed digest or empty;
-    `receipt` an id or empty; `created` and `not_before` are in seconds since 1970; `attempts` counts tries."""
+    `receipt` an id or empty; `created` is in seconds since 1970; `attempts` counts tries, this one included;
+    `interrupted` is whether an earlier try ended without a word, as in a crash."""
 
     id: str
     vendor: str
@@ -43,15 +43,18 @@ class OutboxRow:
     policy: str
     created: float
     attempts: int = 0
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of a claimed row: an outcome that ends it (`accepted`, `dead`, …), or a time to try again at."""
+    """What became of a claimed row: an outcome that ends it (`accepted`, `dead`, …), or a time to try again at;
+    where it was not `tried`, its claim does not count as an attempt."""
 
     id: str
     outcome: str = ""
     retry_at: float = 0.0
+    tried: bool = True
 
 
 class Store(Protocol):
@@ -60,6 +63,10 @@ class Store(Protocol):
     @property
     def healthy(self) -> bool:
         """Whether the last write succeeded."""
+
+    @property
+    def dropped(self) -> int:
+        """How many events were given up since the store was opened, to make room for newer ones."""
 
     def add_receipt(self, row: ReceiptRow) -> Future[None]:
         """Keep a receipt."""
@@ -76,12 +83,18 @@ class Store(Protocol):
     def claim(self, vendor: str, limit: int, now: float, lease: float) -> Future[list[OutboxRow]]:
         """The next rows for this vendor, in order, one visitor's later event never before its earlier one."""
 
+    def held(self, ids: Collection[str]) -> Future[frozenset[str]]:
+        """Which of these rows are still to be delivered: neither recalled nor settled since they were claimed."""
+
     def settle(self, settlements: Sequence[Settlement]) -> Future[None]:
         """Note what became of claimed rows; a row that is recalled meanwhile stays recalled."""
 
     def recall(self, subjects: Collection[str], *, purposes: Collection[str] | None = None) -> Future[list[str]]:
         """Take back every undelivered row of these visitors or receipts (and their browsers' other receipts),
         for these purposes or for all. Answers with the event ids."""
+
+    def recall_others(self, vendors: Collection[str]) -> Future[dict[str, int]]:
+        """Take back every row of a vendor that is not among these; answers with how many, by vendor."""
 
     def erase(self, subjects: Collection[str], *, receipt: str = "") -> Future[int]:
         """Take back every row and delete every receipt of these; answers with how many things were erased."""
@@ -92,17 +105,23 @@ class Store(Protocol):
     def next_due(self, vendor: str) -> Future[float | None]:
         """When the next waiting row of this vendor may be claimed (seconds since 1970), or None."""
 
+    def expire(self, *, receipts_before: float, dead_before: float) -> Future[int]:
+        """Delete the receipts and dead letters from before these times (seconds since 1970)."""
+
     def close(self) -> None:
         """Finish what was asked and close. Blocks; more calls fail with StoreError."""
 
 
 def open_store(url: str, *, max_size: int = 2_000_000_000, drop_oldest: bool = False) -> Store:
-    """The store at this URL. Raises StoreError with a sentence where there is none or it cannot be opened."""
-    parts = urlsplit(url)
-    if parts.scheme == "sqlite":
-        from consent_mw.world.store.sqlite import SqliteStore
+    """The store at this URL. Raises StoreError with a sentence where there is none or it cannot be opened.
 
-        # sqlite:///relative.db has the path after the third slash, sqlite:////absolute.db from the fourth on.
-        path = parts.path.removeprefix("/")
-        return SqliteStore(path or ":memory:", max_size=max_size, drop_oldest=drop_oldest)
-    raise StoreError(f"the store `{parts.scheme}:` is not known here; use sqlite:///FILE")
+    `sqlite:///consent.db` is a file in the working directory, `sqlite:////var/lib/consent.db` one from the root.
+    """
+    scheme, _, path = url.partition("://")
+    if scheme != "sqlite":
+        raise StoreError(f"the store `{scheme}:` is not known here; use sqlite:///FILE")
+    if not path.startswith("/") or path == "/":
+        raise StoreError("a SQLite store needs a file after three slashes, as in sqlite:///consent.db")
+    from consent_mw.world.store.sqlite import SqliteStore
+
+    return SqliteStore(path[1:], max_size=max_size, drop_oldest=drop_oldest)

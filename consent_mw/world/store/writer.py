@@ -1,0 +1,198 @@
+"""The one thread that reads and writes a SQLite file: what is asked together is committed together.
+
+Rule: a future resolves only after its group is on disk; nobody can cancel what was asked, so a recall is never lost.
+Rule: a request that fails takes back its own part only, and never the thread.
+Rule: when nothing is asked, the write-ahead log is emptied, and a store that had failed is tried again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from consent_mw.errors import StoreError
+
+T = TypeVar("T")
+
+COMMIT_WITHIN: Final = 0.05
+"""Seconds that the first request of a group may wait for others."""
+
+LARGEST_GROUP: Final = 5000
+
+IDLE_AFTER: Final = 0.5
+"""Seconds without a request after which the write-ahead log is emptied."""
+
+BUSY_FOR: Final = 5.0
+"""Seconds that another process may hold the file before a request fails."""
+
+
+@dataclass(slots=True)
+class _Request:
+    work: Callable[[sqlite3.Connection], Any]
+    future: Future[Any]
+    hurried: bool
+    writes: bool
+
+
+class Writer:
+    """Does work on one connection in one thread. `prepare` makes or checks the schema, inside a transaction.
+
+    Raises StoreError where the file cannot be opened, made or understood.
+    """
+
+    def __init__(self, path: str, prepare: Callable[[sqlite3.Connection], None], probe: str) -> None:
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._guard = threading.Lock()
+        self._closed = False
+        self._healthy = True
+        self._probe = probe
+        opened: Future[None] = Future()
+        arguments = (path, prepare, opened)
+        self._thread = threading.Thread(target=self._run, args=arguments, name="consent_mw-store", daemon=True)
+        self._thread.start()
+        opened.result()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write succeeded."""
+        return self._healthy and not self._closed
+
+    def ask(
+        self, work: Callable[[sqlite3.Connection], T], *, hurried: bool = False, writes: bool = True
+    ) -> Future[T]:
+        """Have this work done and committed; `hurried` ends the wait for others. The future fails with StoreError."""
+        future: Future[T] = Future()
+        # Running from the start: a waiter that gives up must not take back a recall, nor break set_result.
+        future.set_running_or_notify_cancel()
+        with self._guard:
+            if not self._closed:
+                self._requests.put(_Request(work, future, hurried, writes))
+                return future
+        future.set_exception(StoreError("the store is closed"))
+        return future
+
+    def close(self) -> None:
+        """Finish what was asked and close the file."""
+        with self._guard:
+            if not self._closed:
+                self._closed = True
+                self._requests.put(None)
+        self._thread.join()
+
+    def _run(self, path: str, prepare: Callable[[sqlite3.Connection], None], opened: Future[None]) -> None:
+        try:
+            db = _open(path, prepare)
+        except (sqlite3.Error, OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            opened.set_exception(StoreError(f"the store `{path}` cannot be opened: {said}"))
+            return
+        opened.set_result(None)
+        open_still = True
+        while open_still:
+            group, open_still = self._gather(db)
+            if group:
+                self._commit(db, group)
+        with contextlib.suppress(sqlite3.Error):
+            db.close()
+
+    def _gather(self, db: sqlite3.Connection) -> tuple[list[_Request], bool]:
+        """The next requests that go to disk together, and whether more may follow."""
+        first = self._first(db)
+        if first is None:
+            return [], False
+        group = [first]
+        until = time.monotonic() + COMMIT_WITHIN
+        hurried = first.hurried
+        while len(group) < LARGEST_GROUP:
+            try:
+                left = 0.0 if hurried else until - time.monotonic()
+                request = self._requests.get(timeout=left) if left > 0 else self._requests.get_nowait()
+            except queue.Empty:
+                break
+            if request is None:
+                return group, False
+            group.append(request)
+            hurried = hurried or request.hurried
+        return group, True
+
+    def _first(self, db: sqlite3.Connection) -> _Request | None:
+        tidy = False
+        while True:
+            try:
+                return self._requests.get(timeout=None if tidy else IDLE_AFTER)
+            except queue.Empty:
+                tidy = self._tidy(db)
+
+    def _tidy(self, db: sqlite3.Connection) -> bool:
+        """Empty the log, and write again where that had failed. Returns whether nothing is left to do."""
+        try:
+            if not self._healthy:
+                db.execute(self._probe)
+                self._healthy = True
+            busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error:
+            self._healthy = False
+            return False
+        return not busy
+
+    def _commit(self, db: sqlite3.Connection, group: Sequence[_Request]) -> None:
+        """Do these requests in order and commit; each answers only once it is on disk."""
+        writes = any(request.writes for request in group)
+        try:
+            db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+            answers = [_do(db, request) for request in group]
+            db.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001  the thread outlives whatever one group meets
+            self._healthy = self._healthy and not writes
+            answers = [StoreError(f"the store failed: {error}")] * len(group)
+            with contextlib.suppress(sqlite3.Error):
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+        else:
+            self._healthy = self._healthy or writes
+        for request, answer in zip(group, answers, strict=True):
+            if isinstance(answer, StoreError):
+                request.future.set_exception(answer)
+            else:
+                request.future.set_result(answer)
+
+
+def _do(db: sqlite3.Connection, request: _Request) -> Any:
+    """The answer to one request; where it fails for reasons of its own, its StoreError, and none of its changes."""
+    db.execute("SAVEPOINT request")
+    try:
+        answer = request.work(db)
+    except sqlite3.OperationalError:
+        # A full or failing disk: nothing of this group can be trusted to be there.
+        raise
+    except Exception as error:  # noqa: BLE001  one visitor's value must not fail the others' requests
+        db.execute("ROLLBACK TO request")
+        answer = error if isinstance(error, StoreError) else StoreError(f"the store cannot take this: {error}")
+    db.execute("RELEASE request")
+    return answer
+
+
+def _open(path: str, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    if path != ":memory:":
+        # What waits here is personal data: a new file is for its owner alone.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_FOR)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("BEGIN IMMEDIATE")
+        prepare(db)
+        db.execute("COMMIT")
+    except BaseException:
+        db.close()
+        raise
+    return db

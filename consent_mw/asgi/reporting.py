@@ -92,7 +92,7 @@ class Reporter:
         if store is None or decision is None:
             return None
         denied = frozenset(one.purpose for one in decision.verdicts if not one.allowed)
-        subjects = self._subjects(exchange)
+        subjects = self.subjects(exchange)
         return store.recall(subjects, purposes=denied) if subjects and denied else None
 
     def inventory(self, exchange: Exchange, response: Headers) -> None:
@@ -113,7 +113,7 @@ class Reporter:
         store = self._gate.store
         if store is None:
             return None
-        return store.erase(self._subjects(exchange), receipt=exchange.person.consent.receipt)
+        return store.erase(self.subjects(exchange), receipt=exchange.person.consent.receipt)
 
     def _events(self, exchange: Exchange, visit: Visit, *, viewed: bool) -> list[Event]:
         events: list[Event] = []
@@ -158,7 +158,8 @@ class Reporter:
             created=now,
         )
 
-    def _subjects(self, exchange: Exchange) -> list[str]:
+    def subjects(self, exchange: Exchange) -> list[str]:
+        """What this browser's rows in the store are found by: its visitor digest and its receipt."""
         identifier = exchange.person.identifier
         digest = self._gate.keyring.digest("visitor", identifier.id) if identifier is not None else ""
         return [one for one in (digest, exchange.person.consent.receipt) if one]

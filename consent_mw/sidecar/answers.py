@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-REASONS = {
-    400: b"Bad Request", 404: b"Not Found", 405: b"Method Not Allowed", 408: b"Request Timeout",
-    413: b"Content Too Large", 414: b"URI Too Long", 417: b"Expectation Failed",
-    431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 501: b"Not Implemented",
-    502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout", 508: b"Loop Detected",
-}  # fmt: skip
+from http import HTTPStatus
+
+REASONS = {status.value: status.phrase.encode() for status in HTTPStatus} | {413: b"Content Too Large"}
+"""The reason phrase of every registered status (RFC 9110 15)."""
 
 
 def plain_answer(status: int, sentence: str) -> bytes:

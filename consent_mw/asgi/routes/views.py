@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.pages import policy_page, preferences_page, receipts_page
 from consent_mw.asgi.routes.guard import RefusedRequest, same_site_path
 from consent_mw.asgi.routes.replies import exchange_of, json_reply, page_reply, wants_page
@@ -49,20 +50,26 @@ async def policy(request: Request) -> Response:
 async def receipts(request: Request) -> Response:
     """This browser's receipts, newest first: a page for people, JSON otherwise."""
     exchange = exchange_of(request)
-    _, facts = _known(request)
-    gate = exchange.gate
-    rows = []
-    if facts.consent.receipt:
-        try:
-            last = await gate.store_result(lambda store: store.receipt(facts.consent.receipt))
-            if last is not None:
-                rows = await gate.store_result(lambda store: store.receipts(last.root))
-        except StoreError as error:
-            raise RefusedRequest(503, "the receipts cannot be read right now") from error
-    claims = [{**(verify(row.jws, gate.public_keys) or {}), "jws": row.jws} for row in reversed(rows)]
+    claims = await claims_of(exchange)
     if wants_page(request):
-        return page_reply(exchange, receipts_page(exchange.rules.policy, claims, links=gate.links(exchange.rules)))
+        return page_reply(
+            exchange, receipts_page(exchange.rules.policy, claims, links=exchange.gate.links(exchange.rules))
+        )
     return json_reply(exchange, {"receipts": claims})
+
+
+async def claims_of(exchange: Exchange) -> list[dict[str, object]]:
+    """What this browser's receipts say, newest first, each with its signed form."""
+    gate = exchange.gate
+    receipt = exchange.person.consent.receipt
+    if not receipt:
+        return []
+    try:
+        last = await gate.store_result(lambda store: store.receipt(receipt))
+        rows = [] if last is None else await gate.store_result(lambda store: store.receipts(last.root))
+    except StoreError as error:
+        raise RefusedRequest(503, "the receipts cannot be read right now") from error
+    return [{**(verify(row.jws, gate.public_keys) or {}), "jws": row.jws} for row in reversed(rows)]
 
 
 def _known(request: Request) -> tuple[Decision, Facts]:

@@ -1,0 +1,61 @@
+"""GET data and POST erase: what is stored about a browser, and its end."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from consent_mw.asgi.exchange import Exchange
+from consent_mw.asgi.pages import data_page
+from consent_mw.asgi.routes.choice import TYPES
+from consent_mw.asgi.routes.guard import RefusedRequest, heard, same_site_path
+from consent_mw.asgi.routes.replies import exchange_of, json_reply, page_reply, see_other, wants_page
+from consent_mw.asgi.routes.views import claims_of
+from consent_mw.errors import StoreError
+
+
+async def data(request: Request) -> Response:
+    """All that is stored about this browser: a page for people, JSON otherwise."""
+    exchange = exchange_of(request)
+    stored = await _stored(exchange)
+    if wants_page(request):
+        page = data_page(exchange.rules.policy, stored, links=exchange.gate.links(exchange.rules))
+        return page_reply(exchange, page)
+    return json_reply(exchange, stored)
+
+
+async def erase(request: Request) -> Response:
+    """Erase it: receipts deleted, queued events recalled, cookies expired."""
+    posted = await heard(request, types=TYPES, empty=True)
+    exchange = exchange_of(request)
+    subjects = exchange.gate.reporter.subjects(exchange)
+    receipt = exchange.person.consent.receipt
+    try:
+        number = await exchange.gate.store_result(lambda store: store.erase(subjects, receipt=receipt))
+    except StoreError as error:
+        raise RefusedRequest(503, "your data cannot be erased right now; nothing was changed") from error
+    lines = [*exchange.gate.forget_cookies(exchange), *exchange.expired_after_a_no()]
+    if posted.form:
+        wanted = dict(posted.pairs()).get("return", "")
+        back = same_site_path(wanted, exchange.rules.prefix.decode() + "/data")
+        return see_other(exchange, back, lines)
+    return json_reply(exchange, {"erased": number}, cookies=lines)
+
+
+async def _stored(exchange: Exchange) -> dict[str, object]:
+    """What the cookies and the store hold about this browser."""
+    facts = exchange.facts
+    if facts is None:
+        raise ValueError("the visitor's routes are asked under a decision")
+    consent = facts.consent
+    identifier = exchange.person.identifier
+    return {
+        "identifier": identifier.id if identifier is not None else None,
+        "consent": {
+            "purposes": dict(consent.answers),
+            "at": consent.at or None,
+            "revision": consent.revision or None,
+            "minor": consent.minor,
+        },
+        "receipts": await claims_of(exchange),
+    }

@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from consent_mw.world.policy_file import parse_policy
 
-from consent_mw.cli import main
+from consent_mw.cli import VERBS
+from consent_mw.core.compiler.codes import CODES
 from consent_mw.core.terms import Reason
+from consent_mw.world.policy_file import parse_policy
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
@@ -21,11 +22,15 @@ def blocks(language: str) -> list[str]:
 
 
 def test_every_verb_is_in_the_readme() -> None:
-    assert [verb for verb in main.list_commands(None) if f"`consent-mw {verb}" not in README] == []
+    assert [verb for verb in VERBS if f"`consent-mw {verb}" not in README] == []
 
 
 def test_every_reason_is_in_the_readme() -> None:
     assert [reason.value for reason in Reason if f"| `{reason.value}` |" not in README] == []
+
+
+def test_every_problem_code_is_in_the_readme_with_its_sentence() -> None:
+    assert [code for code, sentence in CODES.items() if f"| `{code}` | {sentence} |" not in README] == []
 
 
 def test_the_example_policy_loads_without_a_warning() -> None:

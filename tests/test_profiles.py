@@ -1,0 +1,142 @@
+"""The built-in profiles load, rest on their published text sentence by sentence, and do what their cases say."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consent_mw import Policy, decide, load_policy
+from consent_mw.core.consent import Consent
+from consent_mw.core.facts import Facts
+from consent_mw.core.policy import SignalRule
+from consent_mw.core.whereabouts import Location, settle
+from consent_mw.world.policy_file import profile_names, read_profile
+
+PROFILES = Path(__file__).resolve().parents[1] / "consent_mw" / "profiles"
+PUBLISHED = (Path(__file__).parent / "data" / "mixmax-2018.txt").read_text()
+NOW = 1_800_000_000
+
+UNQUOTED = [
+    "Thank you for using Mixmax!",
+    "If you are under 16, please do not attempt to register for the Services or send any personal information about "
+    "yourself to us.",
+    "If you believe that a child under 16 may have provided us personal information, please contact us at "
+    "privacy@mixmax.com.",
+    "You can limit the amount of Personal Information transferred to us by being sure to complete and send your draft "
+    "email messages, or by deleting any unsent drafts if you decide not to send them, or by refraining from using the "
+    "features listed above in which we store the email body, or other features in which we notify you that we store "
+    "the email body.",
+    "For the use of our Services in a HIPAA compliant environment, please see “Industry-based Compliance” section below.",
+    "If you do not want to receive communications from us, please indicate your preference by sending an email to "
+    "privacy@mixmax.com.",
+    "For more information, please visit our Cookie Policy here: <https://mixmax.com/legal/cookie-policy/>.",
+    "Unauthorized entry or use, hardware or software failure, and other factors, may compromise the security of user "
+    "information at any time.",
+    "Please see our EU Privacy Policy available here: <https://mixmax.com/eu-privacy>.",
+]
+"""Sentences that say nothing of what the system does: thanks, requests to the reader, pointers, and risks."""
+
+
+def policy(name: str) -> Policy:
+    return load_policy(PROFILES / f"{name}.toml")
+
+
+def cases() -> list[Any]:
+    return [
+        pytest.param(name, case, id=f"{name}: {case['name']}")
+        for name in profile_names()
+        for case in tomllib.loads((PROFILES / f"{name}.cases.toml").read_text())["case"]
+    ]
+
+
+def cited(rules: Policy) -> set[str]:
+    """The clauses that some rule carries out."""
+    effects = [
+        effect
+        for rule in rules.signals.values()
+        if isinstance(rule, SignalRule)
+        for effect in (rule.everywhere, *rule.overrides.values())
+    ]
+    tables = (rules.purposes, rules.jurisdictions, rules.cookies, rules.vendors, rules.features, effects)
+    found = {clause for table in tables for rule in table for clause in rule.clauses}
+    return found | set(rules.identifier.clauses if rules.identifier is not None else ())
+
+
+def test_there_is_a_profile_of_the_published_policy() -> None:
+    assert "mixmax-2018" in profile_names()
+    assert read_profile("mixmax-2018") == (PROFILES / "mixmax-2018.toml").read_text()
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_clause_is_cited_or_says_why_not(name: str) -> None:
+    rules = policy(name)
+    carried = cited(rules)
+    assert [one.id for one in rules.clauses if (one.id in carried) == bool(one.informational)] == []
+
+
+def test_every_clause_is_quoted_word_for_word() -> None:
+    assert [one.id for one in policy("mixmax-2018").clauses if one.text not in PUBLISHED] == []
+
+
+def test_every_sentence_but_these_is_a_clause() -> None:
+    quoted = [one.text for one in policy("mixmax-2018").clauses]
+    lines = [line.strip() for line in PUBLISHED.splitlines() if line.strip() and line[0] not in "#>_"]
+    sentences = [one for line in lines for one in re.split(r"(?<=[.!?])\s+(?=[A-Z“])", line)]
+    assert [one for one in sentences if not any(covers(text, one) for text in quoted)] == UNQUOTED
+
+
+def covers(text: str, sentence: str) -> bool:
+    """Whether the clause stands in the sentence, or spans it."""
+    return text in sentence or sentence in text or sentence.rstrip(".") in text
+
+
+def test_dnt_is_ignored_everywhere_as_published() -> None:
+    rules = policy("mixmax-2018")
+    for country in ("DE", "GB", "US", "JP"):
+        settled = settle([Location(country)], True, rules)
+        with_dnt, without = (decide(Facts(settled.jurisdiction, NOW, dnt=dnt), rules) for dnt in (True, None))
+        assert with_dnt.allowed == without.allowed
+
+
+@pytest.mark.parametrize(("name", "case"), list(cases()))
+def test_the_cases_hold(name: str, case: dict[str, Any]) -> None:
+    rules = policy(name)
+    told = outcome(rules, case["given"])
+    assert {member: told[member] for member in case["expect"]} == case["expect"]
+
+
+def outcome(rules: Policy, given: dict[str, Any]) -> dict[str, Any]:
+    """What follows from what a case gives, under the names that cases use."""
+    places = [Location(given["country"], given.get("region", ""))] if "country" in given else []
+    settled = settle(places, True, rules)
+    answers = dict.fromkeys(given.get("yes", ()), True) | dict.fromkeys(given.get("no", ()), False)
+    consent = Consent(answers, NOW - 60, rules.revision, "r", rules.revision) if answers else Consent()
+    facts = Facts(
+        settled.jurisdiction,
+        NOW,
+        settled.whereabouts,
+        dnt=given.get("dnt"),
+        gpc=given.get("gpc", False),
+        consent=consent,
+        minor=given.get("minor", False),
+    )
+    decision = decide(facts, rules)
+    return {
+        "jurisdiction": decision.jurisdiction.name,
+        "allows": [one.purpose for one in decision.verdicts if one.allowed],
+        "reasons": {
+            one.purpose: one.reason.value
+            for one in decision.verdicts
+            if one.reason.value in ("minor", "signal-refuses")
+        },
+        "status": decision.status.value,
+        "ask": decision.ask,
+        "notice": decision.notice,
+        "tk": decision.tk,
+        "features": [name for name, offered in decision.features.items() if offered],
+        "vendors": {name: list(fields) for name, fields in decision.fields.items()},
+    }

@@ -20,24 +20,7 @@ PROFILES = Path(__file__).resolve().parents[1] / "consent_mw" / "profiles"
 PUBLISHED = (Path(__file__).parent / "data" / "mixmax-2018.txt").read_text()
 NOW = 1_800_000_000
 
-UNQUOTED = [
-    "Thank you for using Mixmax!",
-    "If you are under 16, please do not attempt to register for the Services or send any personal information about "
-    "yourself to us.",
-    "If you believe that a child under 16 may have provided us personal information, please contact us at "
-    "privacy@mixmax.com.",
-    "You can limit the amount of Personal Information transferred to us by being sure to complete and send your draft "
-    "email messages, or by deleting any unsent drafts if you decide not to send them, or by refraining from using the "
-    "features listed above in which we store the email body, or other features in which we notify you that we store "
-    "the email body.",
-    "For the use of our Services in a HIPAA compliant environment, please see “Industry-based Compliance” section below.",
-    "If you do not want to receive communications from us, please indicate your preference by sending an email to "
-    "privacy@mixmax.com.",
-    "For more information, please visit our Cookie Policy here: <https://mixmax.com/legal/cookie-policy/>.",
-    "Unauthorized entry or use, hardware or software failure, and other factors, may compromise the security of user "
-    "information at any time.",
-    "Please see our EU Privacy Policy available here: <https://mixmax.com/eu-privacy>.",
-]
+UNQUOTED = (Path(__file__).parent / "data" / "mixmax-2018.unquoted.txt").read_text().splitlines()
 """Sentences that say nothing of what the system does: thanks, requests to the reader, pointers, and risks."""
 
 

@@ -2,6 +2,7 @@
 
 Rule: a mark says what kind of thing stood there, never anything of it.
 Rule: ordinary slugs, dates, versions and counters stay; what is checksummed is only masked if the sum is right.
+Rule: text is cut only after it was masked, so that no half of a thing is left at the end.
 """
 
 from __future__ import annotations
@@ -10,16 +11,43 @@ import re
 from collections.abc import Callable
 
 LONGEST_TEXT = 4096
-"""Characters of a free-form value that are looked at and let through; the rest is cut."""
+"""Characters of a free-form value that are let through; the rest is cut."""
 
-_EMAIL = re.compile(r"[A-Za-z0-9._%+'-]{1,64}(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+", re.IGNORECASE)
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?")
-_CARD = re.compile(r"(?<![0-9A-Za-z])[0-9](?:[ -]?[0-9]){12,18}(?![0-9A-Za-z])")
-_SSN = re.compile(r"(?<![0-9A-Za-z-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![0-9A-Za-z-])")
-_PHONE = re.compile(
-    r"(?<![0-9A-Za-z])(?:(?:\+|%2B|00)[1-9]|\(?[0-9]{3}\)?[ .-][0-9]{3}[ .-][0-9]{2})[0-9 ().-]{2,18}(?![A-Za-z])"
+_LONGEST_READ = 4 * LONGEST_TEXT
+_LONGEST_THING = 512
+"""What is cut off besides where not all of a text was read: something may have stood across the end."""
+
+# A percent sign that encodes an at sign ends a local part, however often it was encoded again.
+_AT = r"(?:@|\uff20|%(?:25)*40)"
+_LOCAL = r"(?:[\w.!#$'*+^`{|}~-]|%(?!(?:25)*40))"
+_LABEL = r"(?:[^\W_]|-){1,63}"
+_EMAIL = re.compile(
+    rf"(?:(?<![\w.!#$'*+^`{{|}}~%-])|(?<=%40)){_LOCAL}++{_AT}{_LABEL}(?:(?:\.|%(?:25)*2e){_LABEL})+", re.IGNORECASE
 )
-_TOKEN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{20,}(?![A-Za-z0-9_-])")
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?")
+_DASH = r"[ \u2010-\u2015-]"
+_SSN = re.compile(
+    rf"(?<![0-9])(?<![0-9]-)(?!000|666|9)[0-9]{{3}}({_DASH})(?!00)[0-9]{{2}}\1(?!0000)[0-9]{{4}}(?!-?[0-9])"
+)
+# No letter bounds it, since `card4111…` is as telling; the sum keeps ordinary numbers.
+_CARD = re.compile(r"(?<![0-9])[0-9](?:(?:%20|[ .+\u2010-\u2015-])?[0-9]){12,}")
+_TOKEN = re.compile(r"(?<![A-Za-z0-9_+-])[A-Za-z0-9_+-]{20,}")
+_GAP = r"(?:[ ().\u2010-\u2015-]|%20|%28|%29)"
+_INTERNATIONAL = re.compile(
+    rf"(?:(?<![0-9])(?:\+|%2B)|(?<![0-9A-Za-z])00)[1-9](?:{_GAP}{{0,3}}[0-9])+", re.IGNORECASE
+)
+_NORTH_AMERICAN = re.compile(
+    r"(?<![0-9])(?<![0-9][.-])(?:1[ .-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[0-9]{3}[ .-][0-9]{4}(?![0-9])"
+)
+# With a trunk zero: three groups or a long second one, as dates do not have; or French pairs.
+_NATIONAL = re.compile(
+    r"(?<![0-9])(?<![0-9][.-])\(?0[1-9](?:[0-9]{1,3}\)?[ -][0-9]{3,4}[ -]?[0-9]{3,4}|(?:[ .-][0-9]{2}){4})(?![0-9])"
+)
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{4,6}Z?")
+_TURNS = re.compile(r"(?<=[a-z])(?=[0-9])|(?<=[0-9])(?=[a-z])", re.IGNORECASE)
+_CASES = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def mask(text: str) -> tuple[str, int]:
@@ -36,48 +64,73 @@ def mask(text: str) -> tuple[str, int]:
 
         return replace
 
-    shown = text[:LONGEST_TEXT]
+    shown = text[:_LONGEST_READ]
     for pattern, mark, holds in _KINDS:
         shown = pattern.sub(marking(mark, holds), shown)
-    return shown, count
+    if len(text) > _LONGEST_READ:
+        shown = shown[: max(len(shown) - _LONGEST_THING, 0)]
+    return shown[:LONGEST_TEXT], count
 
 
 def _always(_found: str) -> bool:
     return True
 
 
+def _holds_card(found: str) -> bool:
+    """Whether consecutive groups of these digits make a card number, whatever stands before or after them.
+
+    Cards of the schemes in use begin with 2 to 6, which milliseconds since 1970 do not.
+    """
+    groups = re.findall("[0-9]+", found.replace("%20", " "))
+    for first, opening in enumerate(groups):
+        if opening[0] not in "23456":
+            continue
+        digits = ""
+        for group in groups[first : first + 19]:
+            digits += group
+            if len(digits) > 19:
+                break
+            if len(digits) >= 13 and _is_card(digits):
+                return True
+    return False
+
+
 def _is_card(found: str) -> bool:
-    """Whether the digits pass the Luhn check (ISO/IEC 7812-1) and begin as card numbers do."""
-    digits = [int(one) for one in found if one.isdigit()]
-    if digits[0] not in (2, 3, 4, 5, 6):
-        return False
+    """Whether the digits pass the Luhn check (ISO/IEC 7812-1)."""
+    digits = [int(one) for one in found]
     doubled = (2 * one - 9 * (one > 4) for one in digits[-2::-2])
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
 def _is_phone(found: str) -> bool:
-    return 9 <= sum(one.isdigit() for one in found) <= 15
+    digits = re.sub("%2[089B]", "", found, flags=re.IGNORECASE)
+    return 8 <= sum(one.isdigit() for one in digits.removeprefix("00")) <= 15
 
 
 def _is_token(found: str) -> bool:
-    """Whether this is a random-looking run: digits among letters, and not words joined by hyphens."""
-    parts = re.split(r"[-_]", found)
-    if len(found) == 36 and [len(part) for part in parts] == [8, 4, 4, 4, 12]:
+    """Whether this is a random-looking run, and not words and numbers joined by hyphens."""
+    if _UUID.search(found):
         return True
-    longest = max(parts, key=len)
-    digits = sum(one.isdigit() for one in longest)
-    mixed = digits >= 2 and len(longest) - digits >= 2
-    camel = (
-        any(one.islower() for one in found) and any(one.isupper() for one in found) and any(map(str.isdigit, found))
-    )
-    return (len(longest) >= 16 and mixed) or (len(found) >= 20 and camel and len(longest) >= 10)
+    parts = [part for part in re.split(r"[-_+]", found) if part and not _TIMESTAMP.fullmatch(part)]
+    if any(len(part) >= 20 and any(map(str.isdigit, part)) for part in parts):
+        return True
+    random = [len(part) for part in parts if _is_random(part)]
+    return bool(random) and (max(random) >= 16 or sum(random) >= 18)
+
+
+def _is_random(part: str) -> bool:
+    """Whether digits and letters alternate as in no word: `a1b2`, not `part2`, `h264` or `2nd`."""
+    turns = len(_TURNS.findall(part))
+    return turns >= 2 or (turns == 1 and (len(_CASES.findall(part)) > 0 or len(part) >= 16))
 
 
 _KINDS: tuple[tuple[re.Pattern[str], str, Callable[[str], bool]], ...] = (
     (_EMAIL, "[email]", _always),
     (_JWT, "[token]", _always),
     (_SSN, "[ssn]", _always),
-    (_CARD, "[card]", _is_card),
     (_TOKEN, "[token]", _is_token),
-    (_PHONE, "[phone]", _is_phone),
+    (_CARD, "[card]", _holds_card),
+    (_INTERNATIONAL, "[phone]", _is_phone),
+    (_NORTH_AMERICAN, "[phone]", _always),
+    (_NATIONAL, "[phone]", _always),
 )

@@ -1,12 +1,14 @@
 """Permits: which fields of one event one vendor may get.
 
 Rule: allow-list only; a field that the vendor is not given does not reach its encoder.
-Rule: what looks like personal data in a free-form field is masked before it is permitted.
+Rule: what looks like personal data in a free-form field is masked before it is permitted, numbers included.
+Rule: what JSON in UTF-8 cannot say (NaN, half of a surrogate pair, a list) does not leave.
 Rule: no decision, no permit: an unknown vendor or a denied purpose gets a Refusal.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +23,9 @@ FREE_FORM = frozenset({"event", "page_path", "page_url", "referrer_host", "refer
 
 LONGEST_NAME = 80
 """Characters that the name of a property or parameter may have to leave."""
+
+LONGEST_NUMBER = 30
+"""Digits that an integer may have to leave; writing a longer one would be work for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +52,15 @@ class Refusal:
 def permit(event: Event, decision: Decision, vendor: Vendor) -> Permit | Refusal:
     """What this vendor may get of this event under this decision."""
     listed = decision.fields.get(vendor.name, ())
-    if not listed:
+    if not listed or not decision.allows(vendor.purpose):
         verdict = decision.verdict(vendor.purpose)
         reason = verdict.reason if verdict is not None else Reason.OPT_IN_DEFAULT
         return Refusal(vendor.name, vendor.purpose, reason)
     fields: dict[str, Value] = {}
     masked = 0
     for name, value in _candidates(event, listed):
-        if isinstance(value, str) and _free_form(name):
-            value, found = mask(value)
-            masked += found
-        fields[name] = value
+        fields[name], found = _masked(value) if _free_form(name) else (value, 0)
+        masked += found
     return Permit(vendor.name, event.id, event.kind, fields, masked)
 
 
@@ -73,13 +76,40 @@ def listed_field(name: str, listed: Sequence[str]) -> bool:
 
 
 def _candidates(event: Event, listed: Sequence[str]) -> Iterator[tuple[str, Value]]:
+    """What the event has of the listed fields, in a form that can be written."""
     known: dict[str, Value] = {"event": event.name, "time": event.time, **event.values}
-    yield from ((name, value) for name, value in known.items() if name in listed and value not in ("", None))
+    for name, value in known.items():
+        if name in listed and value != "" and _writable(value):
+            yield name, _written(value)
     for family, members in (("query", event.query), ("props", event.props)):
         for key, value in members.items():
             name = f"{family}.{key}"
-            if len(key) <= LONGEST_NAME and listed_field(name, listed) and mask(key)[1] == 0:
-                yield name, value
+            if listed_field(name, listed) and _is_name(key) and _writable(value):
+                yield name, _written(value)
+
+
+def _is_name(key: str) -> bool:
+    """Whether a name that an event brought along may leave: it is anybody's text too."""
+    return 0 < len(key) <= LONGEST_NAME and _written(key) == key and mask(key)[1] == 0
+
+
+def _writable(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, (str, bool)) or (isinstance(value, int) and abs(value) < 10**LONGEST_NUMBER)
+
+
+def _written(value: Value) -> Value:
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+
+
+def _masked(value: Value) -> tuple[Value, int]:
+    """The value as it may leave, and how many things were masked in it; a number that is a card is one too."""
+    if isinstance(value, str):
+        return mask(value)
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    shown, found = mask(str(whole))
+    return (shown, found) if found else (value, 0)
 
 
 def _free_form(name: str) -> bool:

@@ -95,7 +95,9 @@ class SqliteStore:
         values = (row.id, row.root, row.previous, row.at, row.jws)
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(f"INSERT OR IGNORE INTO receipts ({_RECEIPT}) VALUES (?, ?, ?, ?, ?)", values)
+            db.execute(
+                f"INSERT INTO receipts ({_RECEIPT}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING", values
+            )
 
         return self._writer.ask(work, hurried=True)
 
@@ -130,7 +132,7 @@ class SqliteStore:
             nonlocal dropped
             dropped = self._make_room(db, size)
             places = ", ".join("?" * 12)
-            db.executemany(f"INSERT OR IGNORE INTO outbox ({_COLUMNS}) VALUES ({places})", values)
+            db.executemany(f"INSERT INTO outbox ({_COLUMNS}) VALUES ({places}) ON CONFLICT (id) DO NOTHING", values)
 
         def count(done: Future[None]) -> None:
             if done.exception() is None:

@@ -1,0 +1,475 @@
+"""The store keeps what it said it keeps, and nothing of what is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consent_mw.errors import StoreError, StoreFullError
+from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, Store, open_store
+
+NOW = 1_527_000_000.0
+
+
+def a_row(identity: str, **more: Any) -> OutboxRow:
+    made: dict[str, Any] = {"vendor": "insights", "event_id": f"event-{identity}", "kind": "page_view", "body": b"{}"}
+    made |= {"visitor": "ann", "receipt": "", "jurisdiction": "elsewhere", "purpose": "analytics", "policy": "p1"}
+    return OutboxRow(**{**made, "id": identity, "created": NOW, **more})
+
+
+def a_receipt(identity: str, *, root: str = "", previous: str = "", at: int = int(NOW)) -> ReceiptRow:
+    return ReceiptRow(identity, root or identity, previous, at, f"jws-{identity}")
+
+
+def done(future: Future[Any]) -> Any:
+    return future.result(10)
+
+
+def claimed(store: Store, now: float = NOW, *, vendor: str = "insights", limit: int = 100) -> list[str]:
+    return [row.id for row in done(store.claim(vendor, limit, now, 60.0))]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "consent.db"
+
+
+@pytest.fixture
+def store(file: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{file}")
+    yield opened
+    opened.close()
+
+
+# receipts
+
+
+def test_the_receipts_of_one_browser_come_oldest_first(store: Store) -> None:
+    first, other = a_receipt("r1"), a_receipt("x1")
+    second = a_receipt("r2", root="r1", previous="r1")
+    for row in (first, other, second):
+        done(store.add_receipt(row))
+    assert done(store.receipts("r1")) == [first, second]
+    assert done(store.receipt("r2")) == second
+    assert done(store.receipt("nobody")) is None
+
+
+def test_the_same_receipt_twice_is_kept_once(store: Store) -> None:
+    done(store.add_receipt(a_receipt("r1")))
+    done(store.add_receipt(a_receipt("r1")))
+    assert done(store.receipts("r1")) == [a_receipt("r1")]
+
+
+# order, leases, retries
+
+
+def test_rows_come_back_whole_and_in_order(store: Store) -> None:
+    rows = [a_row(str(number), visitor=f"v{number}", body=b'{"event":"x"}') for number in range(3)]
+    done(store.enqueue(rows))
+    found = done(store.claim("insights", 2, NOW, 60.0))
+    assert found == [a_row("0", visitor="v0", body=b'{"event":"x"}', attempts=1), found[1]]
+    assert [row.id for row in found] == ["0", "1"]
+
+
+def test_a_claimed_row_is_nobody_elses_until_its_lease_ends(store: Store) -> None:
+    done(store.enqueue([a_row("1")]))
+    assert claimed(store) == ["1"]
+    assert claimed(store, NOW + 59) == []
+    again = done(store.claim("insights", 10, NOW + 61, 60.0))
+    assert [(row.id, row.attempts, row.interrupted) for row in again] == [("1", 2, True)]
+
+
+@pytest.mark.parametrize("person", [{"visitor": "ann"}, {"visitor": "", "receipt": "r1"}], ids=["visitor", "receipt"])
+def test_a_later_event_waits_for_the_earlier_one_of_its_person(store: Store, person: dict[str, str]) -> None:
+    done(store.enqueue([a_row("1", **person), a_row("2", **person), a_row("3", visitor="bob")]))
+    assert claimed(store, limit=1) == ["1"]
+    assert claimed(store) == ["3"]
+    done(store.settle([Settlement("1", retry_at=NOW + 100)]))
+    assert claimed(store, NOW + 50) == []
+    assert claimed(store, NOW + 100) == ["1", "2", "3"]
+
+
+def test_strangers_do_not_wait_for_each_other(store: Store) -> None:
+    done(store.enqueue([a_row("1", visitor=""), a_row("2", visitor="")]))
+    assert claimed(store, limit=1) == ["1"]
+    assert claimed(store) == ["2"]
+
+
+def test_a_vendor_is_given_only_its_own_rows(store: Store) -> None:
+    done(store.enqueue([a_row("1"), a_row("2", vendor="crm")]))
+    assert claimed(store, vendor="crm") == ["2"]
+    assert [done(store.pending(name)) for name in ("", "insights", "crm", "nobody")] == [2, 1, 1, 0]
+
+
+def test_a_row_that_was_not_tried_has_no_more_attempts(store: Store) -> None:
+    done(store.enqueue([a_row("1")]))
+    claimed(store)
+    done(store.settle([Settlement("1", retry_at=NOW, tried=False)]))
+    assert [row.attempts for row in done(store.claim("insights", 1, NOW, 60.0))] == [1]
+
+
+def test_the_next_due_time_is_that_of_the_first_row_of_a_person(store: Store) -> None:
+    assert done(store.next_due("insights")) is None
+    done(store.enqueue([a_row("1"), a_row("2")]))
+    claimed(store)
+    done(store.settle([Settlement("1", retry_at=NOW + 300), Settlement("2", retry_at=NOW + 1)]))
+    assert done(store.next_due("insights")) == NOW + 300
+
+
+def test_a_dead_row_stays_but_holds_nobody_up(store: Store) -> None:
+    done(store.enqueue([a_row("1"), a_row("2")]))
+    claimed(store, limit=1)
+    done(store.settle([Settlement("1", "dead")]))
+    assert done(store.pending()) == 1
+    assert claimed(store) == ["2"]
+
+
+def test_the_same_row_twice_is_kept_once(store: Store) -> None:
+    done(store.enqueue([a_row("1"), a_row("1")]))
+    done(store.enqueue([a_row("1")]))
+    assert done(store.pending()) == 1
+
+
+# recall and erasure
+
+
+def test_a_recall_takes_what_is_not_yet_committed(store: Store) -> None:
+    store.enqueue([a_row("1"), a_row("2", visitor="bob")])
+    recalled = store.recall(["ann"])
+    assert done(recalled) == ["event-1"]
+    assert done(store.pending()) == 1
+
+
+def test_a_recall_takes_what_is_claimed_and_settling_does_not_bring_it_back(store: Store) -> None:
+    done(store.enqueue([a_row("1"), a_row("2")]))
+    claimed(store)
+    assert done(store.held(["1", "2"])) == {"1", "2"}
+    assert sorted(done(store.recall(["ann"]))) == ["event-1", "event-2"]
+    assert done(store.held(["1", "2"])) == frozenset()
+    done(store.settle([Settlement("1", retry_at=NOW), Settlement("2", "dead")]))
+    assert (done(store.pending()), claimed(store, NOW + 1000)) == (0, [])
+
+
+def test_a_recall_finds_what_other_receipts_of_the_same_browser_carried(store: Store) -> None:
+    done(store.add_receipt(a_receipt("r1")))
+    done(store.add_receipt(a_receipt("r2", root="r1", previous="r1")))
+    rows = [a_row("1", visitor="", receipt="r1"), a_row("2", visitor="", receipt="x"), a_row("3", visitor="")]
+    done(store.enqueue(rows))
+    assert done(store.recall(["r2"])) == ["event-1"]
+    assert claimed(store) == ["2", "3"]
+
+
+def test_a_recall_of_purposes_leaves_the_others(store: Store) -> None:
+    done(store.enqueue([a_row("1"), a_row("2", purpose="cross_site")]))
+    assert done(store.recall(["ann"], purposes=["cross_site"])) == ["event-2"]
+    assert done(store.recall(["ann"], purposes=[])) == []
+    assert claimed(store) == ["1"]
+
+
+def test_a_recall_of_nobody_takes_nothing(store: Store) -> None:
+    done(store.enqueue([a_row("1", visitor=""), a_row("2", visitor="", receipt="")]))
+    assert done(store.recall([""])) == []
+    assert done(store.recall([])) == []
+    assert done(store.pending()) == 2
+
+
+def test_a_withdrawal_takes_the_dead_letters_as_well(store: Store, file: Path) -> None:
+    done(store.enqueue([a_row("1")]))
+    claimed(store)
+    done(store.settle([Settlement("1", "dead")]))
+    assert done(store.recall(["ann"])) == ["event-1"]
+
+
+def test_a_recall_is_done_though_nobody_waits_for_it(store: Store) -> None:
+    done(store.enqueue([a_row("1")]))
+
+    async def impatient() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.wrap_future(store.recall(["ann"])), 0)
+
+    asyncio.run(impatient())
+    assert done(store.pending()) == 0
+
+
+def test_an_erasure_takes_rows_and_every_receipt_of_the_browser(store: Store) -> None:
+    done(store.add_receipt(a_receipt("r1")))
+    done(store.add_receipt(a_receipt("r2", root="r1", previous="r1")))
+    done(store.add_receipt(a_receipt("x1")))
+    done(store.enqueue([a_row("1"), a_row("2", visitor="", receipt="r1"), a_row("3", visitor="bob")]))
+    assert done(store.erase(["ann", "r2"], receipt="r2")) == 4
+    assert (done(store.receipts("r1")), done(store.receipts("x1"))) == ([], [a_receipt("x1")])
+    assert claimed(store) == ["3"]
+
+
+def test_rows_of_other_vendors_are_recalled_and_counted(store: Store) -> None:
+    done(store.enqueue([a_row("1"), a_row("2", vendor="old"), a_row("3", vendor="old")]))
+    assert done(store.recall_others(["insights"])) == {"old": 2}
+    assert done(store.recall_others(["insights"])) == {}
+    assert claimed(store) == ["1"]
+
+
+def test_what_is_past_its_retention_goes(store: Store) -> None:
+    done(store.add_receipt(a_receipt("r1", at=100)))
+    done(store.add_receipt(a_receipt("r2", at=300)))
+    done(store.enqueue([a_row("1"), a_row("2")]))
+    done(store.settle([Settlement("1", "dead")]))
+    assert done(store.expire(receipts_before=200, dead_before=NOW + 1)) == 2
+    assert (done(store.receipt("r1")), done(store.receipt("r2")) is not None) == (None, True)
+    assert done(store.pending()) == 1
+
+
+# the bound
+
+
+def test_a_full_outbox_turns_new_events_away_and_takes_them_again_later(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'c.db'}", max_size=100)
+    done(store.enqueue([a_row("1", body=b"x" * 60)]))
+    with pytest.raises(StoreFullError):
+        done(store.enqueue([a_row("2", body=b"x" * 60)]))
+    done(store.add_receipt(a_receipt("r1")))
+    assert store.healthy
+    done(store.settle([Settlement("1", "accepted")]))
+    done(store.enqueue([a_row("2", body=b"x" * 60)]))
+    assert (claimed(store), store.dropped) == (["2"], 0)
+    store.close()
+
+
+def test_a_full_outbox_may_drop_the_oldest_and_counts_them(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'c.db'}", max_size=100, drop_oldest=True)
+    for number in range(5):
+        done(store.enqueue([a_row(str(number), visitor="", body=b"x" * 30)]))
+    assert (claimed(store), store.dropped) == (["2", "3", "4"], 2)
+    with pytest.raises(StoreFullError):
+        done(store.enqueue([a_row("large", body=b"x" * 101)]))
+    assert (done(store.pending()), store.dropped) == (3, 2)
+    store.close()
+
+
+def test_the_bound_is_remembered_and_shared_by_two_openings(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'c.db'}"
+    one, two = open_store(url, max_size=100), open_store(url, max_size=100)
+    done(one.enqueue([a_row("1", body=b"x" * 60)]))
+    with pytest.raises(StoreFullError):
+        done(two.enqueue([a_row("2", body=b"x" * 60)]))
+    done(two.settle([Settlement("1", "accepted")]))
+    done(one.enqueue([a_row("2", body=b"x" * 60)]))
+    assert done(two.recall(["ann"])) == ["event-2"]
+    one.close()
+    two.close()
+
+
+# failures
+
+
+def test_a_closed_store_says_so_and_closes_again(file: Path) -> None:
+    store = open_store(f"sqlite:///{file}")
+    last = store.enqueue([a_row("1")])
+    store.close()
+    store.close()
+    assert last.done()
+    assert last.exception() is None
+    with pytest.raises(StoreError, match="closed"):
+        done(store.pending())
+    assert not store.healthy
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"visitor": "\ud800"},
+        {"created": float("nan")},
+        {"purpose": None},
+        {"attempts": 2**70},
+        {"vendor": object()},
+    ],
+    ids=["lone-surrogate", "not-a-number", "nothing", "huge-number", "no-text"],
+)
+def test_a_row_that_cannot_be_kept_fails_alone(store: Store, row: dict[str, Any]) -> None:
+    before = store.enqueue([a_row("1")])
+    bad = store.enqueue([a_row("2"), a_row("3", **row)])
+    after = store.enqueue([a_row("4")])
+    with pytest.raises(StoreError):
+        done(bad)
+    done(before)
+    done(after)
+    assert claimed(store) == ["1", "4"]
+    assert store.healthy
+
+
+def test_a_cancelled_future_does_not_end_the_store(store: Store) -> None:
+    future = store.enqueue([a_row("1")])
+    assert not future.cancel()
+    done(future)
+    assert done(store.pending()) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://db/consent", "not known here"),
+        ("consent.db", "not known here"),
+        ("sqlite://consent.db", "three slashes"),
+        ("sqlite:///", "three slashes"),
+        ("sqlite:///{}/none/consent.db", "cannot be opened: No such file or directory"),
+        ("sqlite:///{}", "cannot be opened: Is a directory"),
+        ("sqlite:///{}/a\0b.db", "cannot be opened: embedded null byte"),
+        ("sqlite:///{}/noise.db", "cannot be opened: file is not a database"),
+        ("sqlite:///{}/foreign.db", "cannot be opened: it is another program's database"),
+        ("sqlite:///{}/newer.db", "cannot be opened: it was written by a newer version"),
+        ("sqlite:////proc/version", "cannot be opened: "),
+    ],
+)
+def test_what_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path, url: str, said: str) -> None:
+    (tmp_path / "noise.db").write_bytes(b"This is no database. " * 1000)
+    for name, statement in (("foreign", "CREATE TABLE t (x)"), ("newer", "PRAGMA user_version = 9")):
+        made = sqlite3.connect(tmp_path / f"{name}.db")
+        made.execute(statement)
+        made.commit()
+        made.close()
+    with pytest.raises(StoreError, match=said):
+        open_store(url.format(tmp_path))
+
+
+def test_a_new_file_is_for_its_owner_alone(store: Store, file: Path) -> None:
+    done(store.enqueue([a_row("1")]))
+    assert {name.stat().st_mode & 0o777 for name in file.parent.iterdir()} == {0o600}
+
+
+def run(script: str, *arguments: object) -> subprocess.Popen[str]:
+    code = textwrap.dedent(script)
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_full_disk_fails_with_a_store_error_and_heals(file: Path) -> None:
+    script = """
+        import resource, sys, time
+        from consent_mw.errors import StoreError
+        from consent_mw.world.store import OutboxRow, ReceiptRow, open_store
+        store = open_store(f"sqlite:///{sys.argv[1]}")
+        def row(n):
+            return OutboxRow(n, "v", n, "track", b"x" * 5000, "", "", "j", "p", "d", 0.0)
+        store.enqueue([row("first")]).result()
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, most))
+        kept = 0
+        for n in range(200):
+            try:
+                store.enqueue([row(f"n{n}")]).result(10)
+                kept += 1
+            except StoreError:
+                break
+        print("failed" if n < 199 else "never failed", store.healthy)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        deadline = time.monotonic() + 5
+        while not store.healthy and time.monotonic() < deadline:
+            time.sleep(0.02)
+        print(store.healthy)
+        store.enqueue([row("last")]).result(10)
+        print(store.pending().result(10) - kept)
+        store.close()
+    """
+    process = run(script, file)
+    assert process.communicate(timeout=30)[0].split("\n") == ["failed False", "True", "2", ""]
+
+
+def test_what_was_committed_outlives_a_kill(file: Path) -> None:
+    script = """
+        import sys
+        from consent_mw.world.store import OutboxRow, ReceiptRow, open_store
+        store = open_store(f"sqlite:///{sys.argv[1]}")
+        def tell(name):
+            return lambda done: (sys.stdout.write(name + "\\n"), sys.stdout.flush())
+        for n in range(1_000_000):
+            row = OutboxRow(f"o{n}", "v", f"e{n}", "track", b"{}", "", "", "j", "p", "d", 0.0)
+            future = store.enqueue([row])
+            future.add_done_callback(tell(f"o{n}"))
+            if n % 50 == 0:
+                store.add_receipt(ReceiptRow(f"r{n}", "root", "", n, "jws")).add_done_callback(tell(f"r{n}"))
+                future.result()
+    """
+    process = run(script, file)
+    assert process.stdout is not None
+    told = [process.stdout.readline() for _ in range(300)]
+    os.kill(process.pid, signal.SIGKILL)
+    told += process.communicate(timeout=10)[0].splitlines(keepends=True)
+    names = {line.strip() for line in told if line.endswith("\n")}
+    store = open_store(f"sqlite:///{file}")
+    kept = {row.id for row in done(store.claim("v", 1_000_000, NOW, 1.0))}
+    kept |= {row.id for row in done(store.receipts("root"))}
+    store.close()
+    assert len(names) >= 300
+    assert names <= kept
+
+
+def test_two_processes_share_one_file_and_lose_nothing(file: Path) -> None:
+    script = """
+        import sys
+        from consent_mw.world.store import OutboxRow, open_store
+        store = open_store(f"sqlite:///{sys.argv[1]}")
+        def rows(n):
+            return [OutboxRow(f"{sys.argv[2]}-{n}", "v", "e", "track", b"{}", "", "", "j", "p", "d", 0.0)]
+        pending = [store.enqueue(rows(n)) for n in range(300)]
+        mine = 0
+        for future in pending:
+            future.result(30)
+        for _ in range(20):
+            mine += len(store.claim("v", 20, 100.0, 60.0).result(30))
+        print(mine)
+        store.close()
+    """
+    processes = [run(script, file, name) for name in "ab"]
+    counts = [int(one.communicate(timeout=60)[0]) for one in processes]
+    store = open_store(f"sqlite:///{file}")
+    rest = len(claimed(store, 101.0, vendor="v", limit=1000))
+    assert (sum(counts) + rest, done(store.pending())) == (600, 600)
+    store.close()
+
+
+def test_delivered_bodies_are_neither_in_the_file_nor_in_its_log(store: Store, file: Path) -> None:
+    secrets = [f"ann-{number}@example.com".encode() for number in range(40)]
+    rows = [
+        a_row(str(n), body=b'{"email":"' + one + b'"}' + b" " * 3000, visitor="") for n, one in enumerate(secrets)
+    ]
+    done(store.enqueue(rows))
+    done(store.enqueue([a_row("stays", body=b"bob@example.com", visitor="")]))
+    claimed(store)
+    done(store.settle([Settlement(str(number), "accepted") for number in range(40)]))
+    log = file.with_name(file.name + "-wal")
+    deadline = time.monotonic() + 5
+    while log.stat().st_size and time.monotonic() < deadline:
+        time.sleep(0.05)
+    found = b"".join(one.read_bytes() for one in file.parent.iterdir())
+    assert [secret for secret in secrets if secret in found] == []
+    assert b"bob@example.com" in found
+    assert b"ann-" not in found
+
+
+def test_a_lone_event_is_committed_within_fifty_milliseconds(store: Store) -> None:
+    done(store.pending())
+    began = time.perf_counter()
+    done(store.enqueue([a_row("1")]))
+    assert time.perf_counter() - began < 0.5
+
+
+def test_a_vendor_with_a_long_queue_slows_nobody_down(store: Store) -> None:
+    rows = [a_row(str(number), visitor=f"v{number % 900}", receipt=f"r{number % 900}") for number in range(20_000)]
+    done(store.enqueue(rows))
+    claimed(store, limit=200)
+    began = time.perf_counter()
+    claimed(store, limit=200)
+    done(store.recall(["v1", "r1"]))
+    done(store.next_due("insights"))
+    assert time.perf_counter() - began < 1.0

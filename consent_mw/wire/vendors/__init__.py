@@ -22,12 +22,15 @@ ENCODERS: Mapping[VendorKind, Callable[[Vendor, str, str], Encoder]] = {
 
 
 def encoder(vendor: Vendor, key: str, source: str) -> Encoder:
-    """The encoder for this vendor. `key` is its secret, `source` the site's origin. Raises ValueError for a kind
-    that cannot be delivered to."""
+    """The encoder for this vendor. `key` is its secret (blanks around it do not count), `source` the site's origin.
+    Raises ValueError for a kind that cannot be delivered to, and for a key that no header can carry."""
     make = ENCODERS.get(vendor.kind)
     if make is None:
         raise ValueError(f"vendor {vendor.name!r}: kind {vendor.kind.value!r} cannot be delivered to")
-    return make(vendor, key, source)
+    secret = key.strip()
+    if not (secret.isascii() and (secret.isprintable() or not secret)):
+        raise ValueError(f"vendor {vendor.name!r}: its key holds characters that no header can carry")
+    return make(vendor, secret, source)
 
 
 __all__ = ["ENCODERS", "Encoder", "OutgoingRequest", "VendorAnswer", "encoder"]

@@ -3,12 +3,12 @@
 Rule: `context.ip` is always there: the address if it is permitted, else 0.0.0.0, since Segment takes the sender's
       address where none is given.
 Rule: no `context.library`, and no user agent but a permitted one.
+Rule: where `event` is not permitted, neither is what kind of event it was: it is a `track` of a constant name.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 
 from consent_mw.core.event import Value
@@ -19,15 +19,17 @@ from consent_mw.wire.vendors.terms import (
     UNNAMED,
     OutgoingRequest,
     VendorAnswer,
+    as_json,
     event_time,
     iso,
+    may_try_again,
     members,
     retry_after,
 )
 
 NO_ADDRESS = "0.0.0.0"  # noqa: S104  a marker to derive nothing from, not an address to listen on
-NEVER_AGAIN = frozenset({501, 505})
-AGAIN = frozenset({408, 410, 429, 460})
+ALSO_AGAIN = frozenset({410, 460})
+"""What Segment's own libraries send again besides."""
 
 _CONTEXT = {"user_agent": "userAgent", "language": "locale"}
 _LOCATION = ("country", "region", "city")
@@ -56,10 +58,9 @@ class SegmentEncoder:
 
     def encode(self, batch: Sequence[Permit], now: float) -> OutgoingRequest:
         """The request that delivers these permits."""
-        body = {"batch": [self._message(permit, now) for permit in batch], "sentAt": iso(now)}
+        body = {"batch": [self._message(permit) for permit in batch], "sentAt": iso(now)}
         headers = (("content-type", "application/json"), ("authorization", self._authorization))
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-        return OutgoingRequest("POST", self._vendor.endpoint, headers, text.encode())
+        return OutgoingRequest("POST", self._vendor.endpoint, headers, as_json(body))
 
     def answers(
         self, status: int, headers: Mapping[str, str], body: bytes, batch: Sequence[Permit], now: float
@@ -67,18 +68,20 @@ class SegmentEncoder:
         """What this status means for the whole batch; Segment tells nothing of single events."""
         if 200 <= status < 300:
             return [VendorAnswer(Outcome.ACCEPTED)] * len(batch)
-        if status in AGAIN or (status >= 500 and status not in NEVER_AGAIN):
+        if status in ALSO_AGAIN or may_try_again(status):
             return [VendorAnswer(None, retry_after(headers, now))] * len(batch)
         return [VendorAnswer(Outcome.REJECTED)] * len(batch)
 
-    def _message(self, permit: Permit, now: float) -> dict[str, object]:
+    def _message(self, permit: Permit) -> dict[str, object]:
         fields = permit.fields
         message: dict[str, object] = {
             "messageId": permit.event_id,
-            "timestamp": iso(event_time(fields) or now),
             "context": self._context(fields),
             "integrations": {},
         }
+        when = event_time(fields)
+        if when is not None:
+            message["timestamp"] = iso(when)
         for field, name in (("visitor_id", "anonymousId"), ("user_id", "userId")):
             if field in fields:
                 message[name] = fields[field]
@@ -88,12 +91,13 @@ class SegmentEncoder:
         return message | self._kind(permit)
 
     def _kind(self, permit: Permit) -> dict[str, object]:
-        if permit.kind is EventKind.IDENTIFY:
+        name = permit.fields.get("event")
+        if name is not None and permit.kind is EventKind.IDENTIFY:
             return {"type": "identify", "traits": _traits(permit.fields)}
         properties = _properties(permit.fields)
-        if permit.kind is EventKind.PAGE_VIEW:
+        if name is not None and permit.kind is EventKind.PAGE_VIEW:
             return {"type": "page", "properties": properties}
-        return {"type": "track", "event": permit.fields.get("event", UNNAMED), "properties": properties}
+        return {"type": "track", "event": UNNAMED if name is None else name, "properties": properties}
 
     def _context(self, fields: Mapping[str, Value]) -> dict[str, object]:
         context: dict[str, object] = {"ip": fields.get("ip", NO_ADDRESS)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,12 @@ from consent_mw.core.terms import Outcome
 
 LONGEST_WAIT = 300.0
 """Seconds of Retry-After that we heed at most."""
+
+LATEST = 253_402_300_799.0
+"""The last second that RFC 3339 can say."""
+
+AGAIN = frozenset({408, 425, 429})
+NEVER_AGAIN = frozenset({501, 505})
 
 UNNAMED = "event"
 """The name of an event whose name the vendor was not permitted to get, where its format needs one."""
@@ -52,15 +59,27 @@ class Encoder(Protocol):
         """What this answer means for each of the permits, in order."""
 
 
+def may_try_again(status: int) -> bool:
+    """Whether this status speaks of the moment, not of what was sent: 408, 425, 429, and 5xx but for 501 and 505."""
+    return status in AGAIN or (500 <= status < 600 and status not in NEVER_AGAIN)
+
+
+def as_json(content: object) -> bytes:
+    """The content as compact JSON in UTF-8. Raises ValueError for what JSON cannot say."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
 def iso(seconds: float) -> str:
     """The time as RFC 3339 in UTC with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def event_time(fields: Mapping[str, Value]) -> float | None:
-    """The time of the event, if it is permitted."""
+    """The time of the event, if it is permitted and one that can be said."""
     value = fields.get("time")
-    return float(value) if isinstance(value, (int, float)) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LATEST:
+        return None
+    return float(value)
 
 
 def members(fields: Mapping[str, Value], family: str) -> dict[str, Value]:

@@ -1,20 +1,28 @@
 """Webhooks: CloudEvents 1.0 in structured mode, one event a request, or a batch where the policy says so.
 
-Rule: the permitted fields are the event's `data`; context attributes hold nothing of the person.
+Rule: the permitted fields are the event's `data`; context attributes hold nothing of the person, no `subject`, and
+      what kind of event it was only where `event` is permitted.
 Source: CloudEvents 1.0.2, HTTP protocol binding, HTTP 1.1 Web Hooks.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from consent_mw.core.permit import Permit
 from consent_mw.core.policy import Vendor
 from consent_mw.core.terms import Outcome
-from consent_mw.wire.vendors.terms import OutgoingRequest, VendorAnswer, event_time, iso, retry_after
+from consent_mw.wire.vendors.terms import (
+    UNNAMED,
+    OutgoingRequest,
+    VendorAnswer,
+    as_json,
+    event_time,
+    iso,
+    may_try_again,
+    retry_after,
+)
 
-AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 508})
 ACCEPTS = frozenset({200, 201, 202, 204})
 
 
@@ -32,9 +40,9 @@ class WebhookEncoder:
 
     def encode(self, batch: Sequence[Permit], now: float) -> OutgoingRequest:
         """The request that delivers these permits."""
-        events = [self._event(permit, now) for permit in batch]
+        events = [self._event(permit) for permit in batch]
         kind = "application/cloudevents-batch+json" if self._batched else "application/cloudevents+json"
-        body = json.dumps(events if self._batched else events[0], ensure_ascii=False, separators=(",", ":")).encode()
+        body = as_json(events if self._batched else events[0])
         headers = [("content-type", f"{kind}; charset=utf-8")]
         if self._key:
             headers.append(("authorization", f"Bearer {self._key}"))
@@ -46,16 +54,17 @@ class WebhookEncoder:
         """What this status means: success, try again, or rejected for good (redirects are not followed)."""
         if status in ACCEPTS:
             return [VendorAnswer(Outcome.ACCEPTED)] * len(batch)
-        if status in AGAIN:
+        if may_try_again(status):
             return [VendorAnswer(None, retry_after(headers, now))] * len(batch)
         return [VendorAnswer(Outcome.REJECTED)] * len(batch)
 
-    def _event(self, permit: Permit, now: float) -> dict[str, object]:
+    def _event(self, permit: Permit) -> dict[str, object]:
+        named = "event" in permit.fields
         event: dict[str, object] = {
             "specversion": "1.0",
             "id": permit.event_id,
             "source": self._source,
-            "type": f"consent_mw.{permit.kind.value}",
+            "type": f"consent_mw.{permit.kind.value if named else UNNAMED}",
             "datacontenttype": "application/json",
             "data": dict(permit.fields),
         }

@@ -28,7 +28,7 @@ th { font-weight: 600 } code { font-size: .9em; overflow-wrap: anywhere }
 button, .button { font: inherit; padding: .5rem 1rem; border-radius: 8px; border: 1px solid var(--mark); background: var(--mark); color: var(--card); cursor: pointer }
 input { font: inherit; padding: .45rem .6rem; border: 1px solid var(--line); border-radius: 8px; margin-right: .5rem }
 .off { color: #b3261e } .on { color: var(--mark) }
-"""  # noqa: E501  a style sheet
+"""
 
 
 def page(title: str, body: str, *, head: str = "") -> bytes:

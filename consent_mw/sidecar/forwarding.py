@@ -66,7 +66,8 @@ def towards_upstream(
     if peer:
         chain.append(peer.encode("latin-1"))
     names = {name.lower() for name, _ in sent}
-    sent.append((b"X-Forwarded-For", b", ".join(chain)))
+    if chain:
+        sent.append((b"X-Forwarded-For", b", ".join(chain)))
     if b"x-forwarded-proto" not in names:
         sent.append((b"X-Forwarded-Proto", b"https" if secure else b"http"))
     if b"x-forwarded-host" not in names and head.host:

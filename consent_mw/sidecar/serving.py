@@ -1,6 +1,7 @@
-"""Serving: the sidecar's life, from the command line to the last answer.
+"""Serving: the sidecar from its settings to its last answer.
 
-Rule: whatever is wrong is said before the first request is taken; later a reload that fails changes nothing.
+Rule: what cannot work is told before the port is open.
+Rule: on SIGTERM readiness fails first, then nothing new is taken, then what is under way ends or is cut.
 """
 
 from __future__ import annotations
@@ -12,172 +13,142 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from ipaddress import ip_address
 
 from consent_mw.asgi.gate import Gate, vendor_key
-from consent_mw.core.policy import Policy
-from consent_mw.errors import KeysError, PolicyError, ServeError
+from consent_mw.errors import ServeError, StoreError
 from consent_mw.sidecar.admin import Admin
-from consent_mw.sidecar.plane import Plane
-from consent_mw.wire.token import Keyring, parse_keys
+from consent_mw.sidecar.downstream import Client, Plane
+from consent_mw.wire.token import Keyring
+from consent_mw.world.metrics import AccessLog, Meters
 from consent_mw.world.policy_file import load_policy
-from consent_mw.world.upstream import read_upstream
+from consent_mw.world.store import open_store
+from consent_mw.world.upstream import Pool, Upstream
+
+BACKLOG = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What `serve` was told. `drain` is in seconds; an empty `admin` opens no admin port."""
+class Settings:
+    """How to serve. `listen` and `admin` are host and port; `uds` a path that takes `listen`'s place; `drain` is
+    in seconds."""
 
     policy: str
-    upstream: str
-    listen: str = "127.0.0.1:8080"
+    upstream: Upstream
+    keyring: Keyring
+    store: str
+    listen: tuple[str, int] = ("127.0.0.1", 8080)
     uds: str = ""
-    admin: str = ""
-    store: str = "sqlite:///consent.db"
-    keys_file: str = ""
+    admin: tuple[str, int] | None = None
+    admin_token: str = ""
     drain: float = 30.0
-    access_log: bool = True
+    access_log: bool = False
 
 
-class Serving:
-    """One sidecar. Raises PolicyError, KeysError, ServeError and StoreError before it takes a request."""
-
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        policy = load_policy(options.policy)
-        _require_vendor_keys(policy)
-        self.gate = Gate(policy, read_keys(options.keys_file), options.store)
-        self.plane = Plane(self.gate, read_upstream(options.upstream), access_log=options.access_log)
-        self._admin: Admin | None = None
-        self._reloading = asyncio.Lock()
-
-    async def run(self, announce: Callable[[str], None]) -> None:
-        """Serve until SIGTERM or SIGINT; `announce` gets the line that says where."""
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self._reload_aloud()))
-        await self.gate.start(strict=True)
-        try:
-            announce(await self._listen())
-            await stopping.wait()
-        finally:
-            await self.plane.drain(self._options.drain)
-            await self.gate.stop(min(self._options.drain, 10.0))
-            if self._admin is not None:
-                self._admin.close()
-
-    async def reload(self) -> str:
-        """Put the policy file in force anew. Returns why not, or nothing."""
-        async with self._reloading:
-            try:
-                policy = await asyncio.to_thread(load_policy, self._options.policy)
-                _require_vendor_keys(policy)
-                self.gate.adopt(policy)
-            except (PolicyError, ServeError, OSError) as error:
-                return str(error)
-            return ""
-
-    def readiness(self) -> dict[str, object]:
-        """What must be there before traffic is; True, or what is missing."""
-        problems = self.gate.locator.problems
-        return {
-            "policy": True,
-            "databases": True if not problems else list(problems),
-            "keys": True,
-            "store": True if self.gate.healthy else "failing",
-            "serving": True if not self.plane.draining else "draining",
-        }
-
-    def policy_in_force(self) -> dict[str, object]:
-        """Which policy is in force."""
-        policy = self.gate.policy
-        return {
-            "file": policy.file,
-            "revision": policy.revision,
-            "digest": policy.digest,
-            "mode": policy.mode.value,
-            "bypass": self.gate.bypassed,
-        }
-
-    def counters(self) -> dict[str, int]:
-        """Everything counted so far."""
-        return {**self.gate.counts, **self.plane.counts}
-
-    def gauges(self) -> dict[str, float]:
-        """What is under way."""
-        return {
-            "connections": float(len(self.plane.clients)),
-            "draining": float(self.plane.draining),
-            "bypass": float(self.gate.bypassed),
-            "store_healthy": float(self.gate.healthy),
-        }
-
-    async def _listen(self) -> str:
-        options = self._options
-        host, port = _address(options.listen, "--listen")
-        where = await self.plane.listen(host, port, options.uds)
-        line = f"consent-mw: listening on {where}, upstream {self.plane.pool.upstream}"
-        if not options.admin:
-            return line
-        self._admin = Admin(self, os.environ.get("CONSENT_MW_ADMIN_TOKEN", ""))
-        return f"{line}, admin {await self._admin.listen(*_address(options.admin, '--admin'))}"
-
-    async def _reload_aloud(self) -> None:
-        problem = await self.reload()
-        said = f"not reloaded, the old policy stays in force:\n{problem}" if problem else "reloaded"
-        sys.stderr.write(f"consent-mw: {said}\n")
-
-
-def serve(options: Options, announce: Callable[[str], None]) -> None:
-    """Serve until told to stop, on uvloop where it is there."""
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(options, announce))
-        return
-    asyncio.run(_serve(options, announce))
-
-
-def read_keys(file: str) -> Keyring:
-    """The keys of this file, or of CONSENT_MW_KEYS where none is named. Raises KeysError."""
-    if file:
-        try:
-            return parse_keys(Path(file).read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise KeysError(f"the keys file `{file}` cannot be read: {error}") from error
-    text = os.environ.get("CONSENT_MW_KEYS", "")
-    if not text:
-        raise KeysError("no keys: set CONSENT_MW_KEYS or pass --keys-file (`consent-mw keys new` makes one)")
-    return parse_keys(text)
-
-
-def check(options: Options) -> None:
-    """Raise what would keep this sidecar from starting, without listening or opening the store."""
-    policy = load_policy(options.policy)
-    _require_vendor_keys(policy)
-    read_keys(options.keys_file)
-    read_upstream(options.upstream)
-    _address(options.listen, "--listen")
-    if options.admin:
-        _address(options.admin, "--admin")
-
-
-async def _serve(options: Options, announce: Callable[[str], None]) -> None:
-    await Serving(options).run(announce)
-
-
-def _require_vendor_keys(policy: Policy) -> None:
+def prepare(settings: Settings) -> Gate:
+    """The gate for these settings. Raises PolicyError, ServeError or StoreError for whatever cannot work."""
+    policy = load_policy(settings.policy)
     for vendor in policy.vendors:
-        if vendor.key and not vendor_key(vendor.key):
+        if vendor.key.startswith("env:") and not vendor_key(vendor.key):
             name = vendor.key.removeprefix("env:")
-            raise ServeError(f"vendor `{vendor.name}` takes its key from `{name}`, which is not set")
+            raise ServeError(
+                f"vendor `{vendor.name}` needs its key in the environment variable {name}, which is unset"
+            )
+    if settings.admin is not None and not settings.admin_token and not _loopback(settings.admin[0]):
+        raise ServeError("--admin off loopback needs a token in CONSENT_MW_ADMIN_TOKEN")
+    gate = Gate(policy, settings.keyring, settings.store)
+    if gate.locator.problems:
+        raise ServeError(gate.locator.problems[0])
+    try:
+        open_store(settings.store).close()
+    except (StoreError, OSError) as error:
+        raise ServeError(f"--store `{settings.store}` cannot be used: {error}") from None
+    return gate
 
 
-def _address(text: str, flag: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ServeError(f"{flag} `{text}` is not of the form HOST:PORT")
-    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+async def serve(settings: Settings, gate: Gate, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ServeError when a port cannot be taken."""
+    loop = asyncio.get_running_loop()
+    log = AccessLog(sys.stderr if settings.access_log else None)
+    plane = Plane(gate, Pool(settings.upstream), Meters(), log)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    admin = Admin(plane, lambda: gate.adopt(load_policy(settings.policy)), settings.admin_token)
+    servers: list[asyncio.Server] = []
+    sweeping: asyncio.Task[None] | None = None
+    await gate.start()
+    try:
+        front = await _listen(plane, settings)
+        servers.append(front)
+        told = f"consent-mw: listening on {_where(front, settings.uds)}, upstream {settings.upstream}"
+        if settings.admin is not None:
+            host, port = settings.admin
+            behind = await _opened(asyncio.start_server(admin.serve, host, port), "--admin", f"{host}:{port}")
+            servers.append(behind)
+            told += f", admin {_where(behind, '')}"
+        sweeping = loop.create_task(_sweep(plane))
+        announce(told)
+        await stop.wait()
+        plane.drain()
+        front.close()
+        await _drained(plane, settings.drain)
+    finally:
+        if sweeping is not None:
+            sweeping.cancel()
+        for server in servers:
+            server.close()
+        for connection in list(plane.connections):
+            connection.abort()
+        plane.pool.close()
+        await gate.stop(min(settings.drain, 5.0))
+        if settings.uds and servers:
+            with contextlib.suppress(OSError):
+                os.unlink(settings.uds)  # noqa: PTH108  one call, already off the request path
+
+
+async def _listen(plane: Plane, settings: Settings) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+
+    def make() -> Client:
+        return Client(plane)
+
+    if settings.uds:
+        return await _opened(loop.create_unix_server(make, settings.uds, backlog=BACKLOG), "--uds", settings.uds)
+    host, port = settings.listen
+    return await _opened(loop.create_server(make, host, port, backlog=BACKLOG), "--listen", f"{host}:{port}")
+
+
+async def _opened(opening: object, option: str, where: str) -> asyncio.Server:
+    try:
+        server: asyncio.Server = await opening  # type: ignore[misc]  # either of asyncio's three ways to open one
+    except (OSError, OverflowError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise ServeError(f"{option} {where} cannot be opened: {reason}") from None
+    return server
+
+
+def _where(server: asyncio.Server, uds: str) -> str:
+    if uds:
+        return f"unix:{uds}"
+    host, port = server.sockets[0].getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _sweep(plane: Plane) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        plane.sweep()
+
+
+async def _drained(plane: Plane, seconds: float) -> None:
+    end = asyncio.get_running_loop().time() + seconds
+    while plane.connections and asyncio.get_running_loop().time() < end:
+        await asyncio.sleep(0.05)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -113,6 +113,8 @@ def _assemble(
         return Refusal(417, "this expectation cannot be met")
     keep_alive = b"keep-alive" in options if http10 else b"close" not in options
     asked = upgrade if b"upgrade" in options and not http10 and length == 0 else b""
+    if asked.lower().startswith(b"h2c"):
+        asked = b""  # HTTP/2 in a tunnel would carry requests past the gate
     host, plain, fields = located
     return RequestHead(method, plain, fields, host, length, http10, keep_alive, asked, bool(expect) and not http10)
 

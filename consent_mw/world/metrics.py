@@ -1,48 +1,90 @@
-"""Metrics in Prometheus' text format, read from plain counters when somebody asks.
+"""Metrics: what the sidecar counts, as Prometheus reads it, and its access log.
 
-Rule: a label is a fixed word or a vendor's name from the policy file; nothing that a visitor sends ever is.
+Rule: counting is adding to a plain int; names and labels are made when somebody asks.
+Rule: no address, header value or query is counted or logged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import TextIO
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-Counts = Mapping[str, int]
+class Meters:
+    """The sidecar's counters. `answered` is by the first digit of the status; 0 is a request given up."""
 
-
-class Metrics:
-    """What `/metrics` prints: counters by name (`name` or `name:vendor`), and gauges."""
-
-    def __init__(self, counters: Callable[[], Counts], gauges: Callable[[], Mapping[str, float]]) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(_Reader(counters, gauges))
-
-    def text(self) -> bytes:
-        """The exposition as of now."""
-        return generate_latest(self._registry)
+    def __init__(self) -> None:
+        self.requests = 0
+        self.refused = 0
+        self.upstream_failed = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.answered = [0] * 10
 
 
-class _Reader(Collector):
-    def __init__(self, counters: Callable[[], Counts], gauges: Callable[[], Mapping[str, float]]) -> None:
-        self._counters = counters
-        self._gauges = gauges
+class _Reading(Collector):
+    def __init__(self, meters: Meters, counts: Callable[[], Mapping[str, int]], open_now: Callable[[], int]) -> None:
+        self._meters = meters
+        self._counts = counts
+        self._open_now = open_now
 
-    def collect(self) -> Iterator[Metric]:
-        families: dict[str, CounterMetricFamily] = {}
-        for key, value in sorted(self._counters().items()):
-            name, _, vendor = key.partition(":")
-            labels = ["vendor"] if vendor else []
-            family = families.get(name)
-            if family is None:
-                family = CounterMetricFamily(f"consent_mw_{name}", name.replace("_", " "), labels=labels)
-                families[name] = family
-            family.add_metric([vendor] if vendor else [], value)
-        yield from families.values()
-        for name, level in self._gauges().items():
-            yield GaugeMetricFamily(f"consent_mw_{name}", name.replace("_", " "), value=level)
+    def collect(self) -> Iterable[Metric]:
+        meters = self._meters
+        totals = [
+            ("requests", "Requests that were well-formed.", meters.requests),
+            ("requests_refused", "Requests that were refused and not forwarded.", meters.refused),
+            ("upstream_failures", "Requests that the upstream did not answer in full.", meters.upstream_failed),
+            ("request_body_bytes", "Bytes of request bodies.", meters.bytes_in),
+            ("response_body_bytes", "Bytes of response bodies.", meters.bytes_out),
+        ]
+        for name, text, value in totals:
+            yield CounterMetricFamily(f"consent_mw_{name}", text, value=value)
+        answers = CounterMetricFamily("consent_mw_responses", "Responses by class.", labels=["class"])
+        for digit, number in enumerate(meters.answered):
+            if number:
+                answers.add_metric([f"{digit}xx" if digit else "given-up"], number)
+        yield answers
+        things = CounterMetricFamily("consent_mw_things", "What the gate counts.", labels=["what", "vendor"])
+        for key, number in sorted(self._counts().items()):
+            what, _, vendor = key.partition(":")
+            things.add_metric([what, vendor], number)
+        yield things
+        yield GaugeMetricFamily("consent_mw_connections", "Open connections of browsers.", value=self._open_now())
+
+
+def exposition(meters: Meters, counts: Callable[[], Mapping[str, int]], open_now: Callable[[], int]) -> bytes:
+    """The counters in Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Reading(meters, counts, open_now))
+    return generate_latest(registry)
+
+
+class AccessLog:
+    """One JSON line per request, or nothing where there is no stream."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(
+        self, *, method: bytes, target: bytes, status: int, seconds: float, sent: int, jurisdiction: str
+    ) -> None:
+        """Log one request. `target`'s query is not written. A log that cannot be written stops no request."""
+        if self._stream is None:
+            return
+        line = {
+            "method": method.decode("latin-1"),
+            "path": target.partition(b"?")[0].decode("latin-1"),
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+            "bytes": sent,
+            "jurisdiction": jurisdiction,
+        }
+        try:
+            self._stream.write(json.dumps(line) + "\n")
+        except (OSError, ValueError):
+            self._stream = None

@@ -157,6 +157,10 @@ class Connection(asyncio.Protocol):
         self._tunnel = False
         self._until_end = False
         self._reason = ""
+        self._complete = False
+        self._keeps = False
+        self._surplus = False
+        self._request_whole = False
         self.idle_since = 0.0
         self.reused = False
         self.heard = False
@@ -171,7 +175,7 @@ class Connection(asyncio.Protocol):
         self._listener = listener
         self._head = bodiless
         self._answered = self.heard = False
-        self._until_end = False
+        self._until_end = self._complete = self._surplus = self._request_whole = False
         self._next_message()
         self.write(head)
 
@@ -179,6 +183,10 @@ class Connection(asyncio.Protocol):
         """Send a part of the request."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+
+    def finish_request(self) -> None:
+        """The request is sent whole; only then may the connection serve another."""
+        self._request_whole = True
 
     def pause(self, paused: bool) -> None:
         """Read no more for now, or again."""
@@ -250,6 +258,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header field."""
         self._size += len(name) + len(value) + 4
+        if self._complete:
+            return
         if self._size > LONGEST_HEAD or not _VALUE.fullmatch(value):
             self._reason = "the upstream's head is too large or malformed"
             return
@@ -258,7 +268,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is whole."""
         parser, listener = self._parser, self._listener
-        if parser is None or listener is None or self._reason:
+        if parser is None or listener is None or self._reason or self._complete:
             return
         answer = self._answer
         answer.status = parser.get_status_code()
@@ -273,17 +283,19 @@ class Connection(asyncio.Protocol):
         framed = b"content-length" in names or b"transfer-encoding" in names
         self._until_end = not framed and not answer.bodiless and answer.status != 101
         self._answered = True
+        self._keeps = parser.should_keep_alive() and not self._until_end
         listener.upstream_answers(answer)
 
     def on_body(self, chunk: bytes) -> None:
         """A part of the body."""
-        if self._listener is not None and self._answered and not self._answer.bodiless:
+        if self._listener is not None and self._answered and not self._complete and not self._answer.bodiless:
             self._listener.upstream_sends(chunk)
 
     def on_message_complete(self) -> None:
         """The message is whole; an interim one is followed by another."""
+        # The end is told after the parser returns: what follows in the same read is nobody's answer.
         if self._answered and not self._until_end and self._answer.status != 101:
-            self._end()
+            self._complete = True
 
     def _next_message(self) -> None:
         self._answer = UpstreamAnswer(0, b"")
@@ -301,16 +313,21 @@ class Connection(asyncio.Protocol):
             return
         except httptools.HttpParserError:
             # After a response that has no body, a parser that waits for one fails on what follows.
-            if self._listener is not None:
+            if self._listener is not None and (self._complete or (self._answered and self._answer.bodiless)):
+                self._surplus = True
+                self._end()
+            elif self._listener is not None:
                 self._fail("the upstream's answer is not HTTP")
             return
         if self._reason:
             self._fail(self._reason)
-        elif self._listener is not None and self._answered and self._answer.bodiless:
+        elif self._listener is not None and (self._complete or (self._answered and self._answer.bodiless)):
             self._end()
 
     def on_message_begin(self) -> None:
-        """Another message: what was an interim response is done with."""
+        """Another message: what was an interim response is done with; after a final one it was not asked for."""
+        if self._complete:
+            self._surplus = True
         if not self._answered:
             self._answer = UpstreamAnswer(0, b"")
             self._size = 0
@@ -327,7 +344,7 @@ class Connection(asyncio.Protocol):
         listener, parser = self._listener, self._parser
         self._listener = None
         self._parser = None
-        keeps = parser is not None and parser.should_keep_alive() and not self._until_end
+        keeps = self._keeps and self._request_whole and not self._surplus and parser is not None
         if keeps and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
             self.reused = True

@@ -79,7 +79,8 @@ def sidecar(folder: Path, upstream: str, receiver: str) -> Iterator[str]:
     key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     command_line = [
         sys.executable, "-m", "consent_mw.cli", "serve", "--policy", str(policy), "--upstream", upstream,
-        "--listen", "127.0.0.1:0", "--store", f"sqlite:///{folder / 'consent.db'}", "--drain", "5s", "--access-log", "off",
+        "--listen", "127.0.0.1:0", "--store", f"sqlite:///{folder / 'consent.db'}", "--drain", "5s",
+        "--access-log", "off",
     ]  # fmt: skip
     process = subprocess.Popen(  # noqa: S603  our own command
         command_line,

@@ -1,49 +1,65 @@
 """`explain`: one decision, told in sentences or as JSON, without a server.
 
 Rule: asks the same code that serves; nothing is decided here.
+Rule: what a visitor could send is read as a visitor's (garbage is absence); what only an operator can get wrong
+(a country's form, a purpose's name) is exit 2.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import difflib
 import json
+import os
 import re
 import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import click
 
 from consent_mw.asgi.observe import observe
-from consent_mw.asgi.ruleset import Ruleset
-from consent_mw.core.consent import NO_CONSENT, Consent
-from consent_mw.core.decision import Decision, decide
-from consent_mw.core.explain import sentences, state_with_rules
+from consent_mw.asgi.ruleset import Headers, Ruleset
+from consent_mw.core.consent import NO_CONSENT, Consent, choose
+from consent_mw.core.decision import decide
+from consent_mw.core.explain import explain_cookie, sentences, state_with_rules
 from consent_mw.core.facts import Facts
 from consent_mw.core.policy import Policy
-from consent_mw.core.whereabouts import Location, Settled, settle
+from consent_mw.core.regions import COUNTRIES
+from consent_mw.core.whereabouts import SOMEWHERE_IN_EU, Location, Settled, settle
+from consent_mw.errors import PolicyError
+from consent_mw.wire.address import Trust, client_address
+from consent_mw.wire.cookies import Cookie, split_cookies
+from consent_mw.wire.token import parse_keys
 from consent_mw.world.geo import Locator
 from consent_mw.world.policy_file import load_policy, parse_policy, profile_names, read_profile
 
-_COUNTRY = re.compile(r"([A-Za-z]{2})(?:-([A-Za-z0-9]{1,3}))?")
+_COUNTRY = re.compile(r"([A-Za-z]{2})(?:[-_]([A-Za-z0-9]{1,3}))?")
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_ALSO_KNOWN_AS = {"UK": "GB", "EL": "GR"}
 
 
 @click.command("explain")
 @click.option("--policy", "file", required=True, help="The policy file, or a built-in profile's name.")
-@click.option("--ip", default="", help="The client's address, looked up in the policy's databases.")
-@click.option("--country", default="", help="A country (DE) or subdivision (US-CA), instead of an address.")
+@click.option("--ip", help="Where the request comes from, looked up in the policy's databases.")
+@click.option("--country", help="A country (DE) or subdivision (US-CA), instead of an address.")
 @click.option("--header", "headers", multiple=True, metavar="'N: V'", help="A request header; may be repeated.")
 @click.option("--cookie", "cookies", multiple=True, metavar="'n=v'", help="A cookie to judge; may be repeated.")
 @click.option("--yes", multiple=True, metavar="P", help="A purpose that this person said yes to.")
 @click.option("--no", multiple=True, metavar="P", help="A purpose that this person said no to.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people, or JSON.")
 def command(
-    file: str, ip: str, country: str, headers: tuple[str, ...], cookies: tuple[str, ...], yes: tuple[str, ...],
-    no: tuple[str, ...], form: str,
+    file: str, ip: str | None, country: str | None, headers: tuple[str, ...], cookies: tuple[str, ...],
+    yes: tuple[str, ...], no: tuple[str, ...], form: str,
 ) -> int:  # fmt: skip
     """Tell what a policy decides about one visitor, and why."""
     policy = _policy(file)
-    place = _place(policy, ip, country)
-    seen = observe(b"GET", b"/", [_header(one) for one in headers])
+    rules = Ruleset(policy)
+    sent = [*(_header(one) for one in headers), *((b"cookie", _bytes(one)) for one in cookies)]
+    place = _place(policy, ip, country, sent)
+    seen = observe(b"GET", b"/", sent)
+    held = split_cookies(seen.all(b"cookie"))
     now = int(time.time())
+    stored = _stored(rules, held)
     facts = Facts(
         jurisdiction=place.jurisdiction,
         now=now,
@@ -51,81 +67,90 @@ def command(
         country=place.location.country if place.location is not None else "",
         dnt=seen.dnt,
         gpc=seen.gpc,
-        consent=_consent(policy, yes, no, now),
+        consent=_answered(stored, policy, place, yes, no, now),
     )
     decision = decide(facts, policy)
-    judged = [_cookie(one, decision) for one in cookies]
+    own = {name.decode() for name in rules.own_cookies}
+    stories = [explain_cookie(one.name.decode("latin-1"), decision, own) for one in held]
     if form == "json":
-        told = state_with_rules(decision, facts)
-        click.echo(json.dumps({**told, **({"cookies": judged} if judged else {})}, indent=2, ensure_ascii=False))
-        return 0
-    lines = sentences(decision, facts)
-    lines += ["", "cookies:"] if judged else []
-    lines += [f"  {one['name']}: {'kept' if one['kept'] else 'dropped'}, {one['why']}" for one in judged]
-    click.echo("\n".join(lines))
+        click.echo(json.dumps(state_with_rules(decision, facts, stories), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(sentences(decision, facts, stories)))
     return 0
 
 
 def _policy(file: str) -> Policy:
-    if file in profile_names() and not re.search(r"[./\\]", file):
-        reading = parse_policy(read_profile(file), f"{file}.toml", base=None)
-        if reading.policy is not None:
-            return reading.policy
-    return load_policy(file)
+    """The policy in this file; where there is no such file, the built-in one of this name."""
+    if file not in profile_names() or Path(file).exists():
+        return load_policy(file)
+    reading = parse_policy(read_profile(file), f"{file}.toml", base=None)
+    if reading.policy is None:
+        raise PolicyError(reading.problems)
+    return reading.policy
 
 
-def _place(policy: Policy, ip: str, country: str) -> Settled:
-    if ip and country:
+def _place(policy: Policy, ip: str | None, country: str | None, sent: Headers) -> Settled:
+    """Where the request comes from: the country, or the address as the sidecar reads it from peer and headers."""
+    if ip is not None and country is not None:
         raise click.UsageError("give --ip or --country, not both")
-    if country:
-        found = _COUNTRY.fullmatch(country)
-        if found is None:
-            raise click.BadParameter(f"`{country}` is not a code like DE or US-CA", param_hint="--country")
-        code = found[1].upper()
-        known = code not in ("XX", "ZZ", "T1")
-        return settle([Location(code, (found[2] or "").upper())] if known else [], True, policy)
-    if not ip:
-        return settle([], True, policy)
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return settle([], False, policy)
-    return settle(Locator(policy.geo.databases).locate(address), True, policy)
+    if country is not None:
+        return settle(_located(country.strip()), True, policy)
+    trust = Trust(policy.client_address.trusted, policy.client_address.header)
+    client = client_address(sent, ip or "", trust)
+    readable = client.readable and (ip is None or client.address is not None)
+    return settle(Locator(policy.geo.databases).locate(client.address), readable, policy)
+
+
+def _located(country: str) -> list[Location]:
+    found = _COUNTRY.fullmatch(country)
+    if found is None:
+        raise click.BadParameter(f"`{country}` is not a code like DE or US-CA", param_hint="--country")
+    code = _ALSO_KNOWN_AS.get(found[1].upper(), found[1].upper())
+    known = code in COUNTRIES or code == SOMEWHERE_IN_EU
+    return [Location(code, (found[2] or "").upper())] if known else []
 
 
 def _header(text: str) -> tuple[bytes, bytes]:
     name, colon, value = text.partition(":")
-    if not colon or not name.strip():
+    if not colon or not _NAME.fullmatch(name.strip()):
         raise click.BadParameter(f"`{text}` is not of the form 'Name: value'", param_hint="--header")
-    return name.strip().encode("utf-8"), value.strip().encode("utf-8")
+    return name.strip().encode(), _bytes(value.strip())
 
 
-def _consent(policy: Policy, yes: tuple[str, ...], no: tuple[str, ...], now: int) -> Consent:
-    if not yes and not no:
+def _stored(rules: Ruleset, held: Iterable[Cookie]) -> Consent:
+    """What our own cookie says, where one was given and CONSENT_MW_KEYS can verify it."""
+    tokens = [one.value.decode("latin-1") for one in held if one.name == rules.consent_cookie]
+    keys = os.environ.get("CONSENT_MW_KEYS", "")
+    if not tokens or not keys:
         return NO_CONSENT
-    optional = {one.name for one in policy.optional_purposes}
+    keyring = parse_keys(keys)
+    return next((read for one in tokens if (read := keyring.read_consent(one)) is not None), NO_CONSENT)
+
+
+def _answered(
+    stored: Consent, policy: Policy, place: Settled, yes: Sequence[str], no: Sequence[str], now: int
+) -> Consent:
+    if not yes and not no:
+        return stored
     for name in (*yes, *no):
-        if name not in optional:
-            known = ", ".join(sorted(optional)) or "none"
-            raise click.UsageError(f"`{name}` is no purpose that can be answered; there are: {known}")
-    both = set(yes) & set(no)
+        _must_be_answerable(name, policy)
+    both = sorted(set(yes) & set(no))
     if both:
-        raise click.UsageError(f"`{min(both)}` is said yes and no to")
+        raise click.UsageError(f"`{both[0]}` is given both --yes and --no")
     answers = dict.fromkeys(yes, True) | dict.fromkeys(no, False)
-    return Consent(answers, now, policy.revision, "", policy.revision, issued=now)
+    return choose(stored, answers, policy, place.jurisdiction, now)
 
 
-def _cookie(text: str, decision: Decision) -> dict[str, object]:
-    """What becomes of one cookie, and by which rule."""
-    rules = Ruleset(decision.policy)
-    name = text.partition("=")[0].strip() if "=" in text else ""
-    raw = name.encode("utf-8")
-    rule = rules.cookie_rule(raw)
-    told: dict[str, object] = {"name": name, "kept": rules.keeps(raw, decision)}
-    if raw in rules.own_cookies:
-        return {**told, "why": "it is our own and stays with us", "rule": None}
-    if rule is None:
-        return {**told, "why": "no rule names it", "rule": None}
-    verdict = "allowed" if rule.purpose in decision.allowed else "denied"
-    why = f"`{rule.pattern}` is for {rule.purpose}, which is {verdict}; {rule.place}"
-    return {**told, "why": why, "rule": {"file": rule.place.file, "line": rule.place.line}}
+def _must_be_answerable(name: str, policy: Policy) -> None:
+    optional = [one.name for one in policy.optional_purposes]
+    if name in optional:
+        return
+    if policy.purpose(name) is not None:
+        raise click.UsageError(f"`{name}` is essential, so nobody is asked about it")
+    close = difflib.get_close_matches(name, optional, 1)
+    helped = f"did you mean `{close[0]}`?" if close else f"there are: {', '.join(optional) or 'none'}"
+    raise click.UsageError(f"the policy has no purpose `{name}`; {helped}")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -7,19 +7,27 @@ Source: RFC 9110, RFC 9111.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 Headers = list[tuple[bytes, bytes]]
 
 _SHARED_CACHES = frozenset(
-    {b"cdn-cache-control", b"surrogate-control", b"cloudflare-cdn-cache-control", b"expires", b"age"}
+    {b"surrogate-control", b"expires", b"age", b"x-accel-expires", b"edge-control", b"x-litespeed-cache-control"}
 )
+_TARGETED = b"cdn-cache-control"
+"""The end of the names of targeted fields (RFC 9213): a CDN's own begin with its name."""
+
 _LOOSENS = frozenset(
     {
         b"public", b"private", b"no-cache", b"max-age", b"s-maxage", b"immutable", b"stale-while-revalidate",
         b"stale-if-error", b"proxy-revalidate",
     }
 )  # fmt: skip
+_DIRECTIVE = re.compile(rb"""[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[^"\\]|\\.)*"))?""")
+_ETAG = re.compile(rb'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_LISTED_ETAG = re.compile(rb'(?:^|,)[ \t]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?=,|$)')
+_NOT_IN_ETAG = re.compile(rb"[^\x21\x23-\x7e\x80-\xff]")
 _MARK = b"-cmw"
 
 
@@ -58,8 +66,9 @@ def tokens(fields: Sequence[bytes]) -> list[bytes]:
 
 def merge_vary(headers: Sequence[tuple[bytes, bytes]], names: Sequence[bytes]) -> Headers:
     """The headers with one Vary that names what it named and these too; `*` stays alone (RFC 9110 12.5.5)."""
-    named = members(values(headers, b"vary"))
-    if b"*" in named:
+    # Names hold no quotes: a stray one must not swallow the names behind it.
+    named = [one for one in (part.strip(b" \t") for part in b",".join(values(headers, b"vary")).split(b",")) if one]
+    if b"*" in named or not (named or names):
         return list(headers)
     have = {one.lower() for one in named}
     merged = b", ".join([*named, *(one for one in names if one.lower() not in have)])
@@ -80,9 +89,8 @@ def make_private(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
     What the site said that is stricter stays (`no-store`, `must-revalidate`, `no-transform`, …); what would let a
     shared cache store it, by whatever field, goes.
     """
-    said = members(values(headers, b"cache-control"))
-    kept = [one for one in said if tokens([one])[0] not in _LOOSENS]
-    line = b", ".join([b"private", b"no-cache", *kept])
+    said = values(headers, b"cache-control")
+    line = b", ".join([b"private", b"no-cache", *_kept_directives(said)])
     edited: Headers = []
     placed = False
     for key, value in headers:
@@ -91,32 +99,58 @@ def make_private(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
             if not placed:
                 edited.append((key, line))
                 placed = True
-        elif lower not in _SHARED_CACHES:
+        elif lower not in _SHARED_CACHES and not lower.endswith(_TARGETED):
             edited.append((key, value))
     return edited if placed else [*edited, (b"cache-control", line)]
 
 
 def tag_etag(etag: bytes, digest: str) -> bytes:
-    """The entity tag with the decision's digest in it, always weak since the body may be edited (RFC 9110 8.8.3)."""
-    opaque = etag.strip(b" \t").removeprefix(b"W/")
-    if len(opaque) < 2 or not (opaque.startswith(b'"') and opaque.endswith(b'"')):
-        return etag
-    strength = b"w" if etag.strip(b" \t").startswith(b"W/") else b"s"
-    return b'W/"' + opaque[1:-1] + _MARK + strength + digest.encode() + b'"'
+    """The entity tag with the decision's digest in it, always weak since the body may be edited (RFC 9110 8.8.3).
+
+    What is no entity tag becomes one all the same, so that no validator of the site's own stays on an edited body.
+    """
+    plain = etag.strip(b" \t")
+    found = _ETAG.fullmatch(plain)
+    if found is None:
+        strength, opaque = b"s", _NOT_IN_ETAG.sub(b"", plain)
+    else:
+        strength, opaque = (b"w" if found[1] else b"s"), found[2]
+    return b'W/"' + opaque + _MARK + strength + digest.encode() + b'"'
 
 
 def untag_etag(field: bytes, digest: str) -> bytes:
-    """The site's own tags behind those of ours with this digest; empty where none is of this decision."""
-    end = digest.encode() + b'"'
+    """The site's own tags behind those of ours with this digest; empty where none is of this decision.
+
+    `*` and every other tag is dropped, so that the request they came with goes on unconditionally.
+    """
+    end = digest.encode()
     found: list[bytes] = []
-    for member in members([field]):
-        opaque = member.removeprefix(b"W/")
+    # An entity tag has no escapes: a backslash is one of its characters, so this is no list of quoted strings.
+    for match in _LISTED_ETAG.finditer(field):
+        opaque = match[2]
         if not opaque.endswith(end):
             continue
-        body, mark, strength = opaque[: -len(end)].rpartition(_MARK)
+        body, mark, strength = opaque[: len(opaque) - len(end)].rpartition(_MARK)
         if mark and strength in (b"w", b"s"):
-            found.append((b"W/" if strength == b"w" else b"") + body + b'"')
+            found.append((b'W/"' if strength == b"w" else b'"') + body + b'"')
     return b", ".join(found)
+
+
+def _kept_directives(fields: Sequence[bytes]) -> list[bytes]:
+    """What the site said that is as strict as we are or stricter, each once.
+
+    A directive that is none is dropped: its stray quote would swallow what is written after it. A `no-store` in it
+    is heard all the same.
+    """
+    kept: dict[bytes, bytes] = {}
+    for one in members(fields):
+        name = tokens([one])[0]
+        if _DIRECTIVE.fullmatch(one):
+            if name not in _LOOSENS:
+                kept.setdefault(one.lower(), one)
+        elif b"no-store" in one.lower():
+            kept.setdefault(b"no-store", b"no-store")
+    return list(kept.values())
 
 
 def _quoted_members(field: bytes) -> list[bytes]:

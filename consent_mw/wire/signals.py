@@ -6,7 +6,9 @@ Source: W3C Tracking Preference Expression (DNT), Global Privacy Control.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import date
 
 from consent_mw.core.decision import STATUS_IDS
 from consent_mw.core.policy import Policy
@@ -63,14 +65,18 @@ def _resource(policy: Policy, status: TrackingStatus) -> dict[str, object]:
         "policy": site.policy_url,
         "config": f"{site.origin}{site.prefix}/preferences",
     }
-    if site.same_party:
-        resource["same-party"] = [one for one in site.same_party if not one.startswith("*")]
+    domains = [one for one in site.same_party if not one.startswith("*")]
+    if domains:
+        resource["same-party"] = domains
     return resource
 
 
 def _is_date(text: str) -> bool:
-    """Whether this is an RFC 3339 full-date, in shape and in its ranges."""
-    year, _, rest = text.partition("-")
-    month, _, day = rest.partition("-")
-    shaped = len(year) == 4 and len(month) == 2 and len(day) == 2 and (year + month + day).isdecimal()
-    return shaped and text.isascii() and 1 <= int(month) <= 12 and 1 <= int(day) <= 31
+    """Whether this is an RFC 3339 full-date of a day that exists."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return False
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -92,7 +92,7 @@ def _policy(file: str) -> Policy:
 def _place(policy: Policy, ip: str | None, country: str | None, sent: Headers) -> Settled:
     """Where the request comes from: the country, or the address as the sidecar reads it from peer and headers."""
     if ip is not None and country is not None:
-        raise click.UsageError("give --ip or --country, not both")
+        raise click.ClickException("give --ip or --country, not both")
     if country is not None:
         return settle(_located(country.strip()), True, policy)
     trust = Trust(policy.client_address.trusted, policy.client_address.header)
@@ -104,7 +104,7 @@ def _place(policy: Policy, ip: str | None, country: str | None, sent: Headers) -
 def _located(country: str) -> list[Location]:
     found = _COUNTRY.fullmatch(country)
     if found is None:
-        raise click.BadParameter(f"`{country}` is not a code like DE or US-CA", param_hint="--country")
+        raise click.ClickException(f"--country `{country}` is not a code like DE or US-CA")
     code = _ALSO_KNOWN_AS.get(found[1].upper(), found[1].upper())
     known = code in COUNTRIES or code == SOMEWHERE_IN_EU
     return [Location(code, (found[2] or "").upper())] if known else []
@@ -113,7 +113,7 @@ def _located(country: str) -> list[Location]:
 def _header(text: str) -> tuple[bytes, bytes]:
     name, colon, value = text.partition(":")
     if not colon or not _NAME.fullmatch(name.strip()):
-        raise click.BadParameter(f"`{text}` is not of the form 'Name: value'", param_hint="--header")
+        raise click.ClickException(f"--header `{text}` is not of the form 'Name: value'")
     return name.strip().encode(), _bytes(value.strip())
 
 
@@ -136,7 +136,7 @@ def _answered(
         _must_be_answerable(name, policy)
     both = sorted(set(yes) & set(no))
     if both:
-        raise click.UsageError(f"`{both[0]}` is given both --yes and --no")
+        raise click.ClickException(f"`{both[0]}` is given both --yes and --no")
     answers = dict.fromkeys(yes, True) | dict.fromkeys(no, False)
     return choose(stored, answers, policy, place.jurisdiction, now)
 
@@ -146,10 +146,10 @@ def _must_be_answerable(name: str, policy: Policy) -> None:
     if name in optional:
         return
     if policy.purpose(name) is not None:
-        raise click.UsageError(f"`{name}` is essential, so nobody is asked about it")
+        raise click.ClickException(f"`{name}` is essential, so nobody is asked about it")
     close = difflib.get_close_matches(name, optional, 1)
     helped = f"did you mean `{close[0]}`?" if close else f"there are: {', '.join(optional) or 'none'}"
-    raise click.UsageError(f"the policy has no purpose `{name}`; {helped}")
+    raise click.ClickException(f"the policy has no purpose `{name}`; {helped}")
 
 
 def _bytes(text: str) -> bytes:

@@ -54,7 +54,7 @@ def command(
     """Tell what a policy decides about one visitor, and why."""
     policy = _policy(file)
     rules = Ruleset(policy)
-    sent = [*(_header(one) for one in headers), *((b"cookie", _bytes(one)) for one in cookies)]
+    sent = [*(_header(one) for one in headers), *(_cookie(one) for one in cookies)]
     place = _place(policy, ip, country, sent)
     seen = observe(b"GET", b"/", sent)
     held = split_cookies(seen.all(b"cookie"))
@@ -115,6 +115,12 @@ def _header(text: str) -> tuple[bytes, bytes]:
     if not colon or not _NAME.fullmatch(name.strip()):
         raise click.ClickException(f"--header `{text}` is not of the form 'Name: value'")
     return name.strip().encode(), _bytes(value.strip())
+
+
+def _cookie(text: str) -> tuple[bytes, bytes]:
+    if "=" not in text:
+        raise click.ClickException(f"--cookie `{text}` is not of the form 'name=value'")
+    return b"cookie", _bytes(text)
 
 
 def _stored(rules: Ruleset, held: Iterable[Cookie]) -> Consent:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from consent_mw.cli import run
+from consent_mw.core.consent import Consent
+from consent_mw.wire.token import Keyring
+
+KEY = "a key of at least sixteen characters"
 
 POLICY = """\
 schema = 1
@@ -116,6 +121,7 @@ def test_a_first_visit_from_germany_is_told_whole(policy: str, capsys: pytest.Ca
         ),
         (["--ip", "85.214.132.117"], "eea_uk", "opt-in-default", "opt-in-default"),
         (["--ip", "171.64.64.64"], "elsewhere", "opt-out-default", "opt-out-default"),
+        (["--ip", "nonsense"], "eea_uk", "opt-in-default", "opt-in-default"),
         (["--ip", "::ffff:171.64.64.64"], "elsewhere", "opt-out-default", "opt-out-default"),
         (["--ip", "192.0.2.1"], "eea_uk", "opt-in-default", "opt-in-default"),
         (["--country", "EU"], "eea_uk", "opt-in-default", "opt-in-default"),
@@ -168,6 +174,31 @@ def test_each_cookie_is_kept_or_dropped_by_a_named_rule(policy: str, capsys: pyt
     ]
 
 
+def test_the_forwarded_address_counts_where_the_policy_trusts_it(
+    policy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forwarded = ["--header", "X-Forwarded-For: 171.64.64.64"]
+    assert told(policy, capsys, "--ip", "127.0.0.1", *forwarded)["jurisdiction"] == "eea_uk"
+    Path(policy).write_text(POLICY + '[client_address]\ntrusted = ["127.0.0.0/8"]\n', encoding="utf-8")
+    assert told(policy, capsys, "--ip", "127.0.0.1", *forwarded)["jurisdiction"] == "elsewhere"
+    assert told(policy, capsys, "--ip", "85.214.132.117", *forwarded)["jurisdiction"] == "eea_uk"
+
+
+def test_our_own_cookie_counts_where_a_key_verifies_it(
+    policy: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said_no = Consent({"analytics": False}, int(time.time()) - 60, "2018-05-22", "r1")
+    cookie = ["--cookie", f"__Host-consent={Keyring([KEY]).sign_consent(said_no)}", "--country", "US"]
+    assert told(policy, capsys, *cookie)["consent"]["status"] == "unknown"
+    monkeypatch.setenv("CONSENT_MW_KEYS", KEY)
+    answer = told(policy, capsys, *cookie, "--yes", "cross_site")
+    assert (answer["consent"]["status"], answer["consent"]["receipt"]) == ("partial", "r1")
+    assert (answer["purposes"]["analytics"]["reason"], answer["purposes"]["cross_site"]["reason"]) == (
+        "consent-refused",
+        "consent-given",
+    )
+
+
 def test_a_profile_is_explained_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     answer = told("mixmax-2018", capsys, "--country", "BR", "--header", "DNT: 1")
     assert (answer["jurisdiction"], answer["tk"]) == ("elsewhere", "D;ignored")
@@ -184,6 +215,7 @@ def test_a_profile_is_explained_by_its_name(capsys: pytest.CaptureFixture[str]) 
         ["--header", ": 1"],
         ["--yes", "analitics"],
         ["--no", "essential"],
+        ["--yes", ""],
         ["--yes", "analytics", "--no", "analytics"],
     ],
 )

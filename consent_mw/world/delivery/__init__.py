@@ -153,7 +153,7 @@ class Delivery:
 
     def _ready(self, name: str) -> Ready | None:
         """What to send with under the policy in force; None while nothing may be sent, so that events wait: in report
-        mode, and while the key is not set."""
+        mode, and while the key is not set or cannot be sent."""
         policy = self._policy()
         vendor = policy.vendor(name)
         if vendor is None or vendor.kind not in ENCODERS or policy.mode is Mode.REPORT:
@@ -161,7 +161,10 @@ class Delivery:
         key = self._keys(vendor.key) if vendor.key else ""
         if vendor.key and not key:
             return None
-        return Ready(policy, vendor, encoder(vendor, key, policy.site.origin))
+        try:
+            return Ready(policy, vendor, encoder(vendor, key, policy.site.origin))
+        except ValueError:
+            return None
 
     async def _turn(self, name: str, line: Line) -> bool:
         if self._transport is None:

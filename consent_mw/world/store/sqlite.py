@@ -175,7 +175,8 @@ class SqliteStore:
                 else:
                     db.execute(_AGAIN, (one.retry_at, not one.tried, one.id))
 
-        return self._writer.ask(work)
+        # A person's next event waits for this answer.
+        return self._writer.ask(work, hurried=True)
 
     def recall(self, subjects: Collection[str], *, purposes: Collection[str] | None = None) -> Future[list[str]]:
         """Take back every undelivered row of these visitors or receipts."""

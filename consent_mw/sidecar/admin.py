@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
-from consent_mw.errors import PolicyError
+from consent_mw.errors import PolicyError, ServeError
 from consent_mw.sidecar.downstream import Plane
 from consent_mw.wire.request_head import Refusal, RequestHead, read_head
 from consent_mw.world.metrics import exposition
@@ -22,7 +23,7 @@ Answer = tuple[int, bytes, bytes]
 class Admin:
     """Answers on the admin port. `reload` loads the policy anew and raises PolicyError if it is unsound."""
 
-    def __init__(self, plane: Plane, reload: Callable[[], None], token: str = "") -> None:
+    def __init__(self, plane: Plane, reload: Callable[[], Awaitable[None]], token: str = "") -> None:
         self._plane = plane
         self._reload = reload
         self._token = token
@@ -32,7 +33,12 @@ class Admin:
         try:
             async with asyncio.timeout(10):
                 status, kind, body = await self._read(reader)
-                head = b"HTTP/1.1 %d Answer\r\nContent-Type: %b\r\nContent-Length: %d\r\n" % (status, kind, len(body))
+                head = b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n" % (
+                    status,
+                    HTTPStatus(status).phrase.encode(),
+                    kind,
+                    len(body),
+                )
                 writer.write(head + b"Cache-Control: no-store\r\nConnection: close\r\n\r\n" + body)
                 await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -46,9 +52,9 @@ class Admin:
             return _told(head.status, {"error": head.sentence})
         if head.length is None or head.length > LARGEST_BODY:
             return _told(413, {"error": "the body is too large"})
-        return self.answer(head, await reader.readexactly(head.length))
+        return await self.answer(head, await reader.readexactly(head.length))
 
-    def answer(self, head: RequestHead, body: bytes) -> Answer:
+    async def answer(self, head: RequestHead, body: bytes) -> Answer:
         """The status, media type and body for this request."""
         path = head.target.partition(b"?")[0]
         if path != b"/ping" and not self._allowed(head):
@@ -74,7 +80,7 @@ class Admin:
             case b"GET", b"/policy":
                 return _told(200, self._policy())
             case b"POST", b"/reload":
-                return self._reloaded()
+                return await self._reloaded()
             case b"POST", b"/bypass":
                 return self._bypass(body)
             case _, b"/ping" | b"/ready" | b"/metrics" | b"/policy" | b"/reload" | b"/bypass":
@@ -93,11 +99,11 @@ class Admin:
         named = {"revision": policy.revision, "digest": policy.digest, "file": policy.file}
         return {**named, "mode": policy.mode.value, "bypassed": self._plane.gate.bypassed}
 
-    def _reloaded(self) -> Answer:
+    async def _reloaded(self) -> Answer:
         try:
-            self._reload()
-        except PolicyError as error:
-            return _told(422, {"error": "the policy is unsound; the old one stays", "problems": str(error)})
+            await self._reload()
+        except (PolicyError, ServeError, OSError) as error:
+            return _told(409, {"error": "not reloaded, the old policy stays in force", "problems": str(error)})
         return _told(200, self._policy())
 
     def _bypass(self, body: bytes) -> Answer:

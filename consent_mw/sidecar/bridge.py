@@ -1,13 +1,14 @@
 """The bridge: the visitor's routes are an ASGI app, and the data plane speaks callbacks; this joins the two.
 
-Rule: an app's failure becomes a 500 of ours, never a dropped connection.
+Rule: an app's failure becomes a 500 of ours; a part of an answer is never ended as if it were whole.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
+from email.utils import formatdate
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -33,6 +34,9 @@ class Answering(Protocol):
 
     def app_ends(self) -> None:
         """The response is whole."""
+
+    def app_fails(self) -> None:
+        """The response will never be whole, or never begins."""
 
 
 class Bridge:
@@ -82,25 +86,26 @@ class Bridge:
             self._task.cancel()
 
     async def _run(self, scope: dict[str, Any]) -> None:
-        started = False
+        ended = False
 
         async def send(message: Message) -> None:
-            nonlocal started
+            nonlocal ended
             if message["type"] == "http.response.start":
-                started = True
-                self._answering.app_starts(int(message["status"]), list(message.get("headers", [])))
+                self._answering.app_starts(int(message["status"]), _dated(message.get("headers", ())))
             elif message["type"] == "http.response.body":
                 self._answering.app_sends(bytes(message.get("body", b"")))
-                if not message.get("more_body", False):
+                if not message.get("more_body", False) and not ended:
+                    ended = True
                     self._answering.app_ends()
 
         try:
             await self._app(scope, self._body.get, send)
         except Exception:
             log.exception("a visitor's route failed")
-            if not started:
-                text = b"something went wrong here; please try again"
-                plain = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text))]
-                self._answering.app_starts(500, [*plain, (b"cache-control", b"no-store")])
-                self._answering.app_sends(text)
-            self._answering.app_ends()
+        if not ended:
+            self._answering.app_fails()
+
+
+def _dated(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers with a Date, which an origin server sends (RFC 9110 6.6.1)."""
+    return [*headers, (b"date", formatdate(usegmt=True).encode())]

@@ -7,11 +7,15 @@ Rule: after a refusal, or an answer that came before the request was whole, noth
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import socket
+import struct
 from dataclasses import dataclass, field
 from typing import cast
 
 from consent_mw.asgi.gate import Gate
+from consent_mw.sidecar.outlet import phrase
 from consent_mw.sidecar.relay import Relay
 from consent_mw.wire.request_body import MalformedBodyError, RequestBody, body_of
 from consent_mw.wire.request_head import LONGEST_HEAD, LONGEST_TARGET, Refusal, read_head
@@ -22,7 +26,10 @@ HEAD_WITHIN = 10.0
 KEPT_ALIVE = 75.0
 BODY_IDLE = 60.0
 LINGERS = 2.0
-"""Seconds: for a whole head; between requests; between parts of a body; for a last answer to be read."""
+LEAVES_WITHIN = 1.0
+SENT_WITHIN = 300.0
+"""Seconds: for a whole head; between requests; between parts of a body; for the rest of a refused request; for an
+answer once the browser sends no more; for the last bytes to be taken."""
 
 BUFFERED = 65_536
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -59,14 +66,18 @@ class Client(asyncio.Protocol):
         self.plane = plane
         self.peer = ""
         self.deadline = 0.0
+        self.stalled = False
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
+        self._searched = 0
+        self._unsent: list[bytes] = []
         self._relay: Relay | None = None
         self._body: RequestBody | None = None
         self._pauses: set[str] = set()
         self._advancing = False
         self._tunnel = False
+        self._leaving = False
         self._over = False
 
     # asyncio.Protocol
@@ -94,37 +105,46 @@ class Client(asyncio.Protocol):
         self._advance()
 
     def eof_received(self) -> bool:
-        """A browser that sends no more is taken to be gone, as other proxies do."""
-        return False
+        """A browser that sends no more is either gone or waits for its answer, and nobody can tell which: an
+        answer that comes at once is still sent, then the request is given up."""
+        if self._over or self._tunnel or self._relay is None or self._body is not None:
+            return False
+        self._leaving = True
+        self.wait(LEAVES_WITHIN)
+        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         """The browser is gone: what it asked for is given up."""
         self.plane.connections.discard(self)
         self._over = True
+        self._unsent.clear()
         relay, self._relay = self._relay, None
         if relay is not None:
             relay.cancel()
 
     def pause_writing(self) -> None:
         """The browser reads slower than the upstream sends."""
+        self.stalled = True
         if self._relay is not None:
-            self._relay.hold(True)
+            self._relay.stall("browser", True)
 
     def resume_writing(self) -> None:
         """The browser has caught up."""
+        self.stalled = False
         if self._relay is not None:
-            self._relay.hold(False)
+            self._relay.stall("browser", False)
 
     # for the relay
 
     def wait(self, seconds: float) -> None:
         """The next thing must happen within these seconds."""
-        self.deadline = self._loop.time() + seconds
+        self.deadline = self._loop.time() + (min(seconds, LEAVES_WITHIN) if self._leaving else seconds)
 
     def write(self, data: bytes) -> None:
-        """Send bytes of a response."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        """Send bytes of an answer; those of one turn of the loop go out together."""
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(data)
 
     def pause(self, why: str, paused: bool) -> None:
         """Read no more for this reason, or no longer for it."""
@@ -158,43 +178,65 @@ class Client(asyncio.Protocol):
         self.wait(HEAD_WITHIN if self._buffer else KEPT_ALIVE)
         self.pause("buffer", False)
         self._advance()
+        if self._leaving and self._relay is None:
+            self.finish(linger=False)
 
     def finish(self, *, linger: bool) -> None:
         """Send what is written, then close. `linger`: the browser may still be sending, and a reset would take
         the answer from it, so that what it sends is read and dropped for a moment."""
+        self._flush()
         self._over = True
         self._buffer.clear()
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         if not linger or not transport.can_write_eof():
+            self.wait(SENT_WITHIN)
             transport.close()
             return
-        self._pauses.clear()
-        transport.resume_reading()
+        if self._pauses:
+            self._pauses.clear()
+            transport.resume_reading()
         transport.write_eof()
         self.wait(LINGERS)
 
-    def abort(self) -> None:
-        """Break the connection, so that a part is not taken for the whole."""
+    def abort(self, *, reset: bool = False) -> None:
+        """Break the connection off, so that a part is not taken for the whole. `reset`: its end must not look
+        like the end of a body (RFC 9112 8)."""
+        transport = self._transport
+        self._flush()
         self._over = True
-        if self._transport is not None:
-            self._transport.abort()
+        if transport is None:
+            return
+        raw = transport.get_extra_info("socket")
+        if reset and raw is not None:
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    def _flush(self) -> None:
+        transport, unsent = self._transport, self._unsent
+        if not unsent:
+            return
+        self._unsent = []
+        if transport is not None and not transport.is_closing():
+            transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     # deadlines
 
     def expire(self) -> None:
         """The deadline has passed."""
-        if self._relay is not None and not self._over:
-            if self._body is not None and not self._relay.opened:
-                self._refuse(Refusal(408, "the request's body did not come in time"))
-                return
+        if self._over:
+            self.abort()
+        elif self._relay is None:
+            if self._buffer:
+                self._refuse(Refusal(408, "the request's head did not come in time"))
+            else:
+                self.finish(linger=False)
+        elif self._body is not None and not self._relay.opened and "upstream" not in self._pauses:
+            self._refuse(Refusal(408, "the request's body did not come in time"))
+        else:
             self._relay.expire()
-            return
-        if self._buffer and not self._over:
-            self._refuse(Refusal(408, "the request's head did not come in time"))
-            return
-        self.abort()
 
     def drain(self) -> None:
         """Close at once if nothing is under way."""
@@ -237,21 +279,9 @@ class Client(asyncio.Protocol):
         return done
 
     def _begin(self) -> bool:
-        buffer = self._buffer
-        # An empty line before a request is allowed for (RFC 9112 2.2), one only.
-        if buffer.startswith(b"\r\n"):
-            del buffer[:2]
-        if not buffer:
+        raw = self._take_head()
+        if raw is None:
             return False
-        found = _HEAD_END.search(buffer, 0, LONGEST_HEAD + 4)
-        if found is None:
-            if len(buffer) > LONGEST_TARGET + 32 and b"\n" not in buffer[: LONGEST_TARGET + 32]:
-                self._refuse(Refusal(414, f"the request target is longer than {LONGEST_TARGET} bytes"))
-            elif len(buffer) > LONGEST_HEAD:
-                self._refuse(Refusal(431, f"the request's head is longer than {LONGEST_HEAD} bytes"))
-            return False
-        raw = bytes(buffer[: found.end()])
-        del buffer[: found.end()]
         head = read_head(raw)
         if isinstance(head, Refusal):
             self._refuse(head)
@@ -259,11 +289,32 @@ class Client(asyncio.Protocol):
         self.plane.meters.requests += 1
         self._body = body_of(head.length) if head.length != 0 else None
         self.wait(BODY_IDLE)
-        self._relay = Relay(self, head)
-        self._relay.begin()
-        if self._body is None and self._relay is not None:
-            self._relay.feed_end()
+        relay = self._relay = Relay(self, head)
+        if self._body is None:
+            relay.feed_end()
+        relay.begin()
         return True
+
+    def _take_head(self) -> bytes | None:
+        """Remove a head from the buffer, once it is whole; what can never be one is refused."""
+        buffer = self._buffer
+        # An empty line before a request is allowed for (RFC 9112 2.2), one only.
+        if not self._searched and buffer.startswith(b"\r\n"):
+            del buffer[:2]
+        if not buffer:
+            return None
+        found = _HEAD_END.search(buffer, self._searched, LONGEST_HEAD + 4)
+        if found is None:
+            self._searched = max(0, len(buffer) - 3)
+            if len(buffer) > LONGEST_TARGET + 32 and b"\n" not in buffer[: LONGEST_TARGET + 32]:
+                self._refuse(Refusal(414, f"the request target is longer than {LONGEST_TARGET} bytes"))
+            elif len(buffer) > LONGEST_HEAD:
+                self._refuse(Refusal(431, f"the request's head is longer than {LONGEST_HEAD} bytes"))
+            return None
+        self._searched = 0
+        raw = bytes(buffer[: found.end()])
+        del buffer[: found.end()]
+        return raw
 
     def _refuse(self, refusal: Refusal) -> None:
         relay, self._relay = self._relay, None
@@ -272,10 +323,11 @@ class Client(asyncio.Protocol):
             relay.cancel()
         self.plane.meters.refused += 1
         if opened:
-            self.abort()
+            self.abort(reset=True)
             return
         text = refusal.sentence.encode() + b"\n"
-        lines = b"HTTP/1.1 %d Refused\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+        lines = b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
         allow = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" if refusal.status == 405 else b""
-        self.write(lines % (refusal.status, len(text)) + allow + b"Connection: close\r\n\r\n" + text)
+        head = lines % (refusal.status, phrase(refusal.status), len(text)) + allow
+        self.write(head + b"Cache-Control: no-store\r\nConnection: close\r\n\r\n" + text)
         self.finish(linger=True)

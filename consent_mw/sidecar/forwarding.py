@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from consent_mw.asgi.ruleset import OUTBOUND_RESERVED
 from consent_mw.wire.address import Trust, read_address
 from consent_mw.wire.request_head import RequestHead
 
@@ -33,6 +34,8 @@ _FORWARDING = frozenset(
         b"x-forwarded-uri", b"x-real-ip", b"forwarded",
     }
 )  # fmt: skip
+_NEVER_SPELT_OTHERWISE = _FORWARDING | {b"host", b"content-length", b"content-type", b"cookie"}
+_NEVER_INTERIM = frozenset({b"set-cookie", b"content-length"}) | OUTBOUND_RESERVED
 VIA = b"1.1 consent_mw"
 
 
@@ -52,8 +55,9 @@ def towards_upstream(
     sent: Headers = []
     chain: list[bytes] = []
     for name, value in headers:
-        lower = name.lower()
-        if lower in HOP_BY_HOP or lower in dropped:
+        # An upstream that reads headers by CGI's rules takes `_` for `-` (RFC 3875 4.1.18).
+        lower = name.lower().replace(b"_", b"-")
+        if lower in HOP_BY_HOP or lower in dropped or (b"_" in name and lower in _NEVER_SPELT_OTHERWISE):
             continue
         if lower == b"x-forwarded-for":
             chain.append(value)
@@ -84,6 +88,11 @@ def towards_browser(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
     """The response's headers without what was meant for this hop alone."""
     dropped = nominated(headers)
     return [pair for pair in headers if pair[0].lower() not in HOP_BY_HOP and pair[0].lower() not in dropped]
+
+
+def interim(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """The headers of an interim response; it passes no gate, so that it sets no cookie either."""
+    return [pair for pair in towards_browser(headers) if pair[0].lower() not in _NEVER_INTERIM]
 
 
 def loops(headers: Sequence[tuple[bytes, bytes]]) -> bool:

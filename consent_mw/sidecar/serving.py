@@ -11,12 +11,13 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from consent_mw.asgi.gate import Gate, vendor_key
-from consent_mw.errors import ServeError, StoreError
+from consent_mw.core.policy import Policy
+from consent_mw.errors import PolicyError, ServeError, StoreError
 from consent_mw.sidecar.admin import Admin
 from consent_mw.sidecar.downstream import Client, Plane
 from consent_mw.wire.token import Keyring
@@ -48,12 +49,7 @@ class Settings:
 def prepare(settings: Settings) -> Gate:
     """The gate for these settings. Raises PolicyError, ServeError or StoreError for whatever cannot work."""
     policy = load_policy(settings.policy)
-    for vendor in policy.vendors:
-        if vendor.key.startswith("env:") and not vendor_key(vendor.key):
-            name = vendor.key.removeprefix("env:")
-            raise ServeError(
-                f"vendor `{vendor.name}` needs its key in the environment variable {name}, which is unset"
-            )
+    _require_vendor_keys(policy)
     if settings.admin is not None and not settings.admin_token and not _loopback(settings.admin[0]):
         raise ServeError("--admin off loopback needs a token in CONSENT_MW_ADMIN_TOKEN")
     gate = Gate(policy, settings.keyring, settings.store)
@@ -66,6 +62,15 @@ def prepare(settings: Settings) -> Gate:
     return gate
 
 
+def _require_vendor_keys(policy: Policy) -> None:
+    for vendor in policy.vendors:
+        if vendor.key.startswith("env:") and not vendor_key(vendor.key):
+            name = vendor.key.removeprefix("env:")
+            raise ServeError(
+                f"vendor `{vendor.name}` needs its key in the environment variable {name}, which is unset"
+            )
+
+
 async def serve(settings: Settings, gate: Gate, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT. Raises ServeError when a port cannot be taken."""
     loop = asyncio.get_running_loop()
@@ -74,10 +79,25 @@ async def serve(settings: Settings, gate: Gate, announce: Callable[[str], None])
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    admin = Admin(plane, lambda: gate.adopt(load_policy(settings.policy)), settings.admin_token)
+    reloading = asyncio.Lock()
+    reloads: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
+        async with reloading:
+            policy = await asyncio.to_thread(load_policy, settings.policy)
+            _require_vendor_keys(policy)
+            gate.adopt(policy)
+
+    def hang_up() -> None:
+        task = loop.create_task(_reload_aloud(reload))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    admin = Admin(plane, reload, settings.admin_token)
     servers: list[asyncio.Server] = []
     sweeping: asyncio.Task[None] | None = None
-    await gate.start()
+    await gate.start(strict=True)
     try:
         front = await _listen(plane, settings)
         servers.append(front)
@@ -139,6 +159,16 @@ async def _sweep(plane: Plane) -> None:
     while True:
         await asyncio.sleep(1.0)
         plane.sweep()
+
+
+async def _reload_aloud(reload: Callable[[], Awaitable[None]]) -> None:
+    """Reload because of a signal: there is nobody to answer but the log."""
+    try:
+        await reload()
+        said = "reloaded"
+    except (PolicyError, ServeError, OSError) as error:
+        said = f"not reloaded, the old policy stays in force:\n{error}"
+    sys.stderr.write(f"consent-mw: {said}\n")
 
 
 async def _drained(plane: Plane, seconds: float) -> None:

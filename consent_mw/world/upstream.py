@@ -8,6 +8,9 @@ Source: RFC 9112 6 to 9.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import os
 import re
 import ssl
 from collections import deque
@@ -24,9 +27,12 @@ IDLE_KEPT = 55.0
 """Seconds that an idle connection is kept; below the 60 to 75 that servers keep theirs."""
 
 MOST_IDLE = 128
+MOST_LEFT_READS = 64
 LONGEST_HEAD = 262_144
 
 _VALUE = re.compile(rb"[^\x00\r\n]*")
+
+log = logging.getLogger("consent_mw.upstream")
 
 
 class Listener(Protocol):
@@ -44,8 +50,8 @@ class Listener(Protocol):
     def upstream_ends(self) -> None:
         """The response is whole."""
 
-    def upstream_fails(self, reason: str, *, answered: bool) -> None:
-        """The response will never be whole."""
+    def upstream_fails(self, reason: str) -> None:
+        """The response will never be whole; `reason` goes on after a colon."""
 
     def upstream_pauses(self, paused: bool) -> None:
         """The upstream takes no more (True), or does again (False)."""
@@ -53,7 +59,7 @@ class Listener(Protocol):
 
 @dataclass(slots=True)
 class UpstreamAnswer:
-    """The head of a response. `length` is None where the body ends by chunks or by the end of the connection."""
+    """The head of a response. `bodiless`: by its status or its request's method it has no body."""
 
     status: int
     reason: bytes
@@ -70,20 +76,27 @@ class Upstream:
     uds: str = ""
     secure: bool = False
 
+    @property
+    def authority(self) -> bytes:
+        """The Host for a request that named none (HTTP/1.0)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (host if self.uds else f"{host}:{self.port}").encode("ascii")
+
     def __str__(self) -> str:
         return f"unix:{self.uds}" if self.uds else f"{'https' if self.secure else 'http'}://{self.host}:{self.port}"
 
 
 def read_upstream(url: str) -> Upstream:
     """The upstream at `http://host[:port]`, `https://host[:port]` or `unix:/path`. Raises ServeError."""
-    if url.startswith("unix:"):
+    if url.startswith("unix:") and url.removeprefix("unix:").removeprefix("//"):
         return Upstream("localhost", 0, uds=url.removeprefix("unix:").removeprefix("//"))
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
-    if parts.scheme not in ("http", "https") or not host or parts.path not in ("", "/") or parts.query:
+    more = parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme not in ("http", "https") or not host or port == 0 or more or not host.isascii():
         raise ServeError(
             f"--upstream `{url}` is not of the form http://host[:port], https://host[:port] or unix:/path"
         )
@@ -243,11 +256,30 @@ class Connection(asyncio.Protocol):
         listener = self._listener
         if listener is None:
             return
+        if error is not None and not self._answered:
+            self._read_what_is_left()
+        if self._listener is None:
+            return
         if self._tunnel or (self._until_end and error is None):
             self._listener = None
             listener.upstream_ends()
             return
-        self._fail("the upstream closed the connection")
+        self._fail("it closed the connection")
+
+    def _read_what_is_left(self) -> None:
+        """Read what stands in the socket although writing to it failed: an upstream that refuses an upload
+        answers, closes, and resets what it did not read; its answer is still there."""
+        transport = self._transport
+        raw = transport.get_extra_info("socket") if transport is not None else None
+        if transport is None or raw is None or transport.get_extra_info("sslcontext") is not None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            for _ in range(MOST_LEFT_READS):
+                data = os.read(raw.fileno(), 65_536)
+                if not data or self._listener is None:
+                    return
+                self.heard = True
+                self._feed(data)
 
     # the parser's callbacks
 
@@ -261,7 +293,7 @@ class Connection(asyncio.Protocol):
         if self._complete:
             return
         if self._size > LONGEST_HEAD or not _VALUE.fullmatch(value):
-            self._reason = "the upstream's head is too large or malformed"
+            self._reason = "its head is too large or malformed"
             return
         self._answer.headers.append((name, value))
 
@@ -276,6 +308,8 @@ class Connection(asyncio.Protocol):
             listener.upstream_informs(answer.status, answer.reason, answer.headers)
             return
         self._reason = _framing_problem(answer.headers)
+        if answer.status == 101 and not parser.should_upgrade():
+            self._reason = "it switched protocols without saying to which"
         if self._reason:
             return
         answer.bodiless = self._head or answer.status in (204, 304)
@@ -288,7 +322,9 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, chunk: bytes) -> None:
         """A part of the body."""
-        if self._listener is not None and self._answered and not self._complete and not self._answer.bodiless:
+        if self._answer.bodiless:
+            self._surplus = True
+        elif self._listener is not None and self._answered and not self._complete:
             self._listener.upstream_sends(chunk)
 
     def on_message_complete(self) -> None:
@@ -311,13 +347,17 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._become_tunnel(data[upgrade.args[0] :])
             return
+        except httptools.HttpParserCallbackError:
+            log.exception("an answer could not be relayed")
+            self._fail("it cannot be relayed")
+            return
         except httptools.HttpParserError:
             # After a response that has no body, a parser that waits for one fails on what follows.
             if self._listener is not None and (self._complete or (self._answered and self._answer.bodiless)):
                 self._surplus = True
                 self._end()
             elif self._listener is not None:
-                self._fail("the upstream's answer is not HTTP")
+                self._fail("its answer is not HTTP")
             return
         if self._reason:
             self._fail(self._reason)
@@ -334,7 +374,7 @@ class Connection(asyncio.Protocol):
 
     def _become_tunnel(self, rest: bytes) -> None:
         if self._answer.status != 101 or self._listener is None or not self._answered:
-            self._fail("the upstream switched protocols unasked")
+            self._fail("it switched protocols unasked")
             return
         self._tunnel = True
         if rest:
@@ -345,8 +385,9 @@ class Connection(asyncio.Protocol):
         self._listener = None
         self._parser = None
         keeps = self._keeps and self._request_whole and not self._surplus and parser is not None
-        if keeps and self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        transport = self._transport
+        if keeps and transport is not None and not transport.is_closing() and not transport.get_write_buffer_size():
+            transport.resume_reading()
             self.reused = True
             self._pool.give_back(self)
         elif self._transport is not None:
@@ -356,10 +397,9 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, reason: str) -> None:
         listener = self._listener
-        answered = self._answered
         self.close()
         if listener is not None:
-            listener.upstream_fails(reason, answered=answered)
+            listener.upstream_fails(reason)
 
 
 def _framing_problem(headers: list[tuple[bytes, bytes]]) -> str:
@@ -367,7 +407,7 @@ def _framing_problem(headers: list[tuple[bytes, bytes]]) -> str:
     lengths = {value for name, value in headers if name.lower() == b"content-length"}
     codings = [value.lower() for name, value in headers if name.lower() == b"transfer-encoding"]
     if len(lengths) > 1 or any(not length.isdigit() for length in lengths):
-        return "the upstream's Content-Length is malformed"
+        return "its Content-Length is malformed"
     if codings and (codings != [b"chunked"] or lengths):
-        return "the upstream's framing is ambiguous"
+        return "its framing is ambiguous"
     return ""

@@ -1,4 +1,4 @@
-"""Webhooks: CloudEvents 1.0 in structured mode, one event a request, or a batch where the policy says so.
+"""Webhooks: CloudEvents 1.0 in structured mode, one event a request.
 
 Rule: the permitted fields are the event's `data`; context attributes hold nothing of the person, no `subject`, and
       what kind of event it was only where `event` is permitted.
@@ -29,24 +29,21 @@ ACCEPTS = frozenset({200, 201, 202, 204})
 class WebhookEncoder:
     """Writes CloudEvents. The receiver de-duplicates by `source` and `id`."""
 
+    batch_limit = 1
     dedupes = True
 
     def __init__(self, vendor: Vendor, key: str, source: str) -> None:
         self._vendor = vendor
         self._key = key
         self._source = source or "consent_mw"
-        self._batched = vendor.options.get("batch", "") in ("true", "True", "1")
-        self.batch_limit = 50 if self._batched else 1
 
     def encode(self, batch: Sequence[Permit], now: float) -> OutgoingRequest:
-        """The request that delivers these permits."""
-        events = [self._event(permit) for permit in batch]
-        kind = "application/cloudevents-batch+json" if self._batched else "application/cloudevents+json"
-        body = as_json(events if self._batched else events[0])
-        headers = [("content-type", f"{kind}; charset=utf-8")]
+        """The request that delivers the one permit of this batch. Raises ValueError for more or none."""
+        (permit,) = batch
+        headers = [("content-type", "application/cloudevents+json; charset=utf-8")]
         if self._key:
             headers.append(("authorization", f"Bearer {self._key}"))
-        return OutgoingRequest("POST", self._vendor.endpoint, tuple(headers), body)
+        return OutgoingRequest("POST", self._vendor.endpoint, tuple(headers), as_json(self._event(permit)))
 
     def answers(
         self, status: int, headers: Mapping[str, str], body: bytes, batch: Sequence[Permit], now: float

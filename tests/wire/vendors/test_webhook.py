@@ -34,8 +34,8 @@ UNNAMED_EVENT = {
 }
 
 
-def sent(*batch: Permit, key: str = "", **options: str) -> OutgoingRequest:
-    return encoder(a_vendor(options=options), key, "https://site.example").encode(batch, NOW)
+def sent(*batch: Permit, key: str = "") -> OutgoingRequest:
+    return encoder(a_vendor(), key, "https://site.example").encode(batch, NOW)
 
 
 def test_one_event_is_one_request() -> None:
@@ -54,10 +54,9 @@ def test_a_key_is_a_bearer_token() -> None:
     assert sent(SIGNUP, key="k-1").headers[1:] == (("authorization", "Bearer k-1"),)
 
 
-def test_a_batch_is_sent_only_where_the_policy_says_so() -> None:
-    request = sent(SIGNUP, VIEW, batch="true")
-    assert request.headers == (("content-type", "application/cloudevents-batch+json; charset=utf-8"),)
-    assert json.loads(request.body) == [EVENT, UNNAMED_EVENT]
+def test_more_than_one_event_is_no_request() -> None:
+    with pytest.raises(ValueError):
+        sent(SIGNUP, VIEW)
 
 
 AGAIN = None

@@ -173,7 +173,7 @@ async def _reload_aloud(reload: Callable[[], Awaitable[None]]) -> None:
 
 async def _drained(plane: Plane, seconds: float) -> None:
     end = asyncio.get_running_loop().time() + seconds
-    while plane.connections and asyncio.get_running_loop().time() < end:
+    while plane.connections and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110  once in a life
         await asyncio.sleep(0.05)
 
 

@@ -112,11 +112,15 @@ def _assemble(
     if expect not in (b"", b"100-continue"):
         return Refusal(417, "this expectation cannot be met")
     keep_alive = b"keep-alive" in options if http10 else b"close" not in options
-    asked = upgrade if b"upgrade" in options and not http10 and length == 0 else b""
-    if asked.lower().startswith(b"h2c"):
-        asked = b""  # HTTP/2 in a tunnel would carry requests past the gate
+    asked = _upgrade(upgrade, options) if not http10 and length == 0 else b""
     host, plain, fields = located
     return RequestHead(method, plain, fields, host, length, http10, keep_alive, asked, bool(expect) and not http10)
+
+
+def _upgrade(upgrade: bytes, options: set[bytes]) -> bytes:
+    """The protocol that is asked for; never HTTP/2, whose tunnel would carry requests past the gate."""
+    protocols = {one.strip(b" \t").lower() for one in upgrade.split(b",")}
+    return upgrade if b"upgrade" in options and b"h2c" not in protocols else b""
 
 
 def _locate(

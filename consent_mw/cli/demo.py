@@ -24,7 +24,7 @@ from consent_mw.cli.demo_site.control import Control
 from consent_mw.cli.demo_site.drive import drive
 from consent_mw.cli.demo_site.servers import Receiver, Shop
 from consent_mw.errors import ServeError
-from consent_mw.world.policy_file import read_profile
+from consent_mw.world.policy_file import load_policy, read_profile
 
 WANTED_PORT = 8700
 """Where the page to visit from is, if the port is free."""
@@ -48,7 +48,7 @@ def command(visits: int | None, port: int) -> int:
             stack.callback(server.end)
         site = stack.enter_context(sidecar(folder, shop.url, receiver.url))
         if visits is not None:
-            return drive(visits, site, receiver, shop)
+            return drive(visits, site, receiver, shop, load_policy(folder / "policy.toml"))
         control = _control(port, site, receiver, shop)
         control.begin()
         stack.callback(control.end)

@@ -40,6 +40,10 @@ def page(title: str, body: str, *, head: str = "") -> bytes:
     ).encode()
 
 
+KEPT = 400_000
+"""The most requests and events that are remembered."""
+
+
 class Server(http.server.ThreadingHTTPServer):
     """A server in a thread of its own."""
 
@@ -101,7 +105,20 @@ class Shop(Server):
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.heard: dict[str, dict[str, str]] = {}
+        self._log: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         super().__init__(ShopPages)
+
+    def log(self, number: str, reached: tuple[str, ...], offered: tuple[str, ...]) -> None:
+        """Note which cookies came with the request of this number, and which its answer sets."""
+        with self.lock:
+            self._log[number] = reached, offered
+            while len(self._log) > KEPT:
+                self._log.pop(next(iter(self._log)))
+
+    def logged(self, number: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of the cookies that came with the request of this number, and of those that its answer set."""
+        with self.lock:
+            return self._log.get(number, ((), ()))
 
 
 class ShopPages(Answers):
@@ -115,9 +132,10 @@ class ShopPages(Answers):
         path = self.path.partition("?")[0]
         if path == "/analytics.js":
             self.answer(ANALYTICS, media="text/javascript; charset=utf-8")
-        elif path in ("/", "/pricing", "/account"):
-            self._remember()
-            self.answer(self._page(path), headers=self._cookies())
+        elif path in ("/", "/pricing", "/account") or path.startswith("/guides/"):
+            headers = self._cookies()
+            self._remember(headers)
+            self.answer(self._page(path), headers=headers)
         else:
             self.answer(page("Not here", "<h1>There is no such page</h1>"), status=404)
 
@@ -135,9 +153,13 @@ class ShopPages(Answers):
             ("Consent-Event", "login"),
             ("Location", "/account"),
         ]
+        self._remember(headers)
         self.answer(b"", status=303, headers=headers)
 
-    def _remember(self) -> None:
+    def _remember(self, headers: list[tuple[str, str]]) -> None:
+        cookies = [one.partition("=")[0].strip() for one in self.headers.get("Cookie", "").split(";")]
+        offered = tuple(value.partition("=")[0] for name, value in headers if name == "Set-Cookie")
+        self.server.log(self.headers.get("X-Demo-Visit", ""), tuple(one for one in cookies if one), offered)
         address = self.headers.get("X-Forwarded-For", "").partition(",")[0].strip()
         told = {name: value for name, value in self.headers.items() if name.lower().startswith("consent-")}
         with self.server.lock:
@@ -182,10 +204,28 @@ class Receiver(Server):
     def __init__(self, port: int = 0) -> None:
         self.lock = threading.Lock()
         self.newest: deque[dict[str, Any]] = deque(maxlen=500)
-        self.total = 0
-        self.fields: dict[str, int] = {}
-        self.by_country: dict[str, tuple[int, set[str]]] = {}
+        self._arrived: dict[str, tuple[str, frozenset[str]]] = {}
         super().__init__(ReceiverPages, port)
+
+    def take(self, event: dict[str, Any], data: dict[str, Any]) -> None:
+        """Keep an event; one that is delivered again counts once."""
+        with self.lock:
+            number = str(event.get("id"))
+            if number not in self._arrived:
+                self.newest.append(event)
+            self._arrived[number] = str(data.get("page_path", "")), frozenset(data)
+            while len(self._arrived) > KEPT:
+                self._arrived.pop(next(iter(self._arrived)))
+
+    def fields_by_event(self) -> dict[str, tuple[str, frozenset[str]]]:
+        """For each event that arrived the page that it names, and the names of its fields."""
+        with self.lock:
+            return dict(self._arrived)
+
+    @property
+    def total(self) -> int:
+        """How many events arrived."""
+        return len(self._arrived)
 
 
 class ReceiverPages(Answers):
@@ -201,15 +241,7 @@ class ReceiverPages(Answers):
         except (ValueError, KeyError, TypeError):
             self.answer(b"", status=400)
             return
-        server = self.server
-        with server.lock:
-            server.total += 1
-            server.newest.append(event)
-            for name in data:
-                server.fields[name] = server.fields.get(name, 0) + 1
-            country = str(data.get("country", ""))
-            number, names = server.by_country.get(country, (0, set()))
-            server.by_country[country] = (number + 1, names | set(data))
+        self.server.take(event, data)
         self.answer(b"", status=204)
 
     def do_GET(self) -> None:

@@ -59,6 +59,8 @@ class Delivery:
 
     def refresh(self) -> None:
         """See to every vendor of the policy in force; called by itself soon after a reload."""
+        if self._stopping.is_set():
+            return
         for vendor in self._policy().vendors:
             if vendor.name not in self._tasks and vendor.kind in ENCODERS:
                 self._lines[vendor.name] = Line()

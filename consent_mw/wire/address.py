@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from consent_mw.wire.headers import values
@@ -19,10 +19,11 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_PAIR = re.compile(
-    rb"[ \t]*(" + _TOKEN + rb")=(?:(" + _TOKEN + rb')|"((?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\.)*)")[ \t]*'
+_BLANKS = re.compile(rb"[ \t]*")
+_PAIR = re.compile(rb"(" + _TOKEN + rb")=(?:(" + _TOKEN + rb')|"((?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\.)*)")')
+_WITH_PORT = re.compile(
+    r"(?:\[([0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._~-]+)?)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?"
 )
-_WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +61,28 @@ def client_address(headers: Sequence[tuple[bytes, bytes]], peer: str, trust: Tru
     direct = read_address(peer)
     if peer and direct is None:
         return ClientAddress(None, readable=False)
-    if direct is not None and direct not in trust:
-        return ClientAddress(direct)
-    if not trust:
-        return ClientAddress(direct)
-    said = values(headers, trust.header.encode())
+    if not trust or (direct is not None and direct not in trust):
+        return _found(direct)
+    header = trust.header.lower()
+    said = values(headers, header.encode())
     if not said:
-        return ClientAddress(direct)
-    return _walk(_hops(said, trust.header), trust, direct)
+        return _found(direct)
+    return _walk(_hops(said, header), trust, direct)
 
 
 def read_address(text: str) -> IpAddress | None:
-    """The address that this text is, unmapped; a zone and an IPv4 address' port are cut off; else None."""
+    """The address that this text is, without a zone, an IPv4-mapped one as IPv4; else None.
+
+    Tunnelled addresses (6to4, Teredo, NAT64) stay as they are: anybody can have one that names a trusted IPv4.
+    """
+    plain, zoned, zone = text.partition("%")
     try:
-        return unmap(ipaddress.ip_address(text.partition("%")[0]))
+        address = ipaddress.ip_address(plain)
     except ValueError:
         return None
+    if zoned and (address.version == 4 or not zone):
+        return None
+    return _mapped(address)
 
 
 def unmap(address: IpAddress) -> IpAddress:
@@ -88,39 +95,50 @@ def unmap(address: IpAddress) -> IpAddress:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if address in _NAT64:
+    # The prefix itself names nobody; it is also what `truncate` makes of its neighbours.
+    if address in _NAT64 and address != _NAT64.network_address:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
 
 
 def truncate(text: str) -> str:
     """The address with the last octet of IPv4, or the last 80 bits of IPv6, set to zero; empty if it is none."""
-    address = read_address(text)
-    if address is None:
+    read = read_address(text)
+    if read is None:
         return ""
+    address = unmap(read)
     kept = 24 if address.version == 4 else 48
     return str(ipaddress.ip_network((address, kept), strict=False).network_address)
 
 
-def _walk(hops: Sequence[IpAddress | None], trust: Trust, direct: IpAddress | None) -> ClientAddress:
+def _mapped(address: IpAddress) -> IpAddress:
+    mapped = None if isinstance(address, ipaddress.IPv4Address) else address.ipv4_mapped
+    return address if mapped is None else mapped
+
+
+def _found(address: IpAddress | None) -> ClientAddress:
+    return ClientAddress(None if address is None else unmap(address))
+
+
+def _walk(hops: Iterable[IpAddress | None], trust: Trust, direct: IpAddress | None) -> ClientAddress:
     last = direct
-    for hop in reversed(hops):
+    for hop in hops:
         if hop is None:
             return ClientAddress(None, readable=False)
         last = hop
         if hop not in trust:
-            return ClientAddress(hop)
-    return ClientAddress(last)
+            return _found(hop)
+    return _found(last)
 
 
-def _hops(said: Sequence[bytes], header: str) -> list[IpAddress | None]:
-    """The addresses that the header names, left to right; None where one cannot be read."""
+def _hops(said: Sequence[bytes], header: str) -> Iterable[IpAddress | None]:
+    """The addresses that the header names, right to left, each read only when asked for; None for an unreadable."""
     if header == "forwarded":
-        return _forwarded(b",".join(said))
+        return (_node(node) for node in reversed(_forwarded(b",".join(said))))
     if header == "x-forwarded-for":
-        return [_hop(one.strip().decode("latin-1")) for one in b",".join(said).split(b",")]
+        return (_hop(one.strip(b" \t").decode("latin-1")) for one in reversed(b",".join(said).split(b",")))
     # A CDN's own header holds one address; several fields are somebody else's.
-    return [_hop(said[0].strip().decode("latin-1")) if len(said) == 1 else None]
+    return [_hop(said[0].strip(b" \t").decode("latin-1")) if len(said) == 1 else None]
 
 
 def _hop(text: str) -> IpAddress | None:
@@ -131,27 +149,31 @@ def _hop(text: str) -> IpAddress | None:
     return read_address(found[1] or found[2]) if found else None
 
 
-def _forwarded(field_value: bytes) -> list[IpAddress | None]:
-    """The `for` of each element (RFC 7239 4); an element that is not well-formed, or names none, cannot be read."""
-    hops: list[IpAddress | None] = []
+def _forwarded(field_value: bytes) -> list[bytes]:
+    """The `for` of each element (RFC 7239 4); empty for an element that is not well-formed, or names none."""
+    nodes: list[bytes] = []
     position, said, broken = 0, dict[bytes, bytes](), False
     while position <= len(field_value):
+        position = _after_blanks(field_value, position)
         found = _PAIR.match(field_value, position)
         if found is not None:
             name = found[1].lower()
             broken = broken or name in said
             said[name] = found[2] if found[2] is not None else re.sub(rb"\\(.)", rb"\1", found[3])
-            position = found.end()
-        next_char = field_value[position : position + 1]
-        if next_char in (b",", b""):
-            hops.append(None if broken else _hop_of(said.get(b"for", b"")))
+            position = _after_blanks(field_value, found.end())
+        if field_value[position : position + 1] not in (b",", b";", b""):
+            # The next comma ends what is broken, even within quotes: nothing may swallow what a proxy appended.
+            broken, position = True, _next_comma(field_value, position)
+        if field_value[position : position + 1] != b";":
+            nodes.append(b"" if broken else said.get(b"for", b""))
             said, broken = {}, False
-        elif next_char != b";":
-            broken = True
-            if found is None and next_char not in (b" ", b"\t"):
-                position = _next_comma(field_value, position) - 1
         position += 1
-    return hops
+    return nodes
+
+
+def _after_blanks(field_value: bytes, position: int) -> int:
+    blanks = _BLANKS.match(field_value, position)
+    return position if blanks is None else blanks.end()
 
 
 def _next_comma(field_value: bytes, position: int) -> int:
@@ -159,5 +181,7 @@ def _next_comma(field_value: bytes, position: int) -> int:
     return len(field_value) if comma < 0 else comma
 
 
-def _hop_of(node: bytes) -> IpAddress | None:
-    return _hop(node.decode("latin-1"))
+def _node(node: bytes) -> IpAddress | None:
+    """The address of a node, IPv6 only in brackets as RFC 7239 6 has it: without, a port could pass for a part."""
+    text = node.decode("latin-1")
+    return None if ":" in text and not _WITH_PORT.fullmatch(text) else _hop(text)

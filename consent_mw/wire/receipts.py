@@ -85,6 +85,10 @@ def _b64(data: bytes) -> str:
 
 def _unb64(text: str) -> bytes:
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except binascii.Error as error:
         raise ValueError("not base64url") from error
+    # Lenient base64 would let other spellings of a receipt pass for it.
+    if _b64(data) != text:
+        raise ValueError("not canonical base64url")
+    return data

@@ -16,7 +16,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from itsdangerous import BadSignature, Signer
+from itsdangerous import BadData, BadSignature, Signer
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from consent_mw.core.consent import Consent
 from consent_mw.errors import KeysError
@@ -46,7 +47,7 @@ class Keyring:
     def __init__(self, keys: Sequence[bytes | str]) -> None:
         if isinstance(keys, (str, bytes)):
             raise KeysError("keys must be a list of keys, oldest first, not one string")
-        self.keys = tuple(key.encode() if isinstance(key, str) else bytes(key) for key in keys)
+        self.keys = tuple(_key(key) for key in keys)
         if not self.keys:
             raise KeysError("no keys: `consent-mw keys new` makes one")
         if any(len(key) < SHORTEST_KEY for key in self.keys):
@@ -91,7 +92,7 @@ class Keyring:
 
     def digest(self, purpose: str, value: str) -> str:
         """A keyed digest (32 hex characters) of a value for one use; stable while the oldest key stays."""
-        material = f"{purpose}\0{value}".encode("utf-8", "surrogateescape")
+        material = f"{purpose}\0{value}".encode("utf-8", "surrogatepass")
         return hmac.digest(self.derive("digest"), material, "sha256").hex()[:32]
 
     def derive(self, use: str, key: bytes | None = None) -> bytes:
@@ -104,6 +105,12 @@ def parse_keys(text: str) -> Keyring:
     return Keyring([one for one in (part.strip() for part in re.split(r"[,\n]", text)) if one])
 
 
+def _key(key: bytes | str) -> bytes:
+    if not isinstance(key, (bytes, str)):
+        raise KeysError("a key is neither text nor bytes")
+    return key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
+
+
 def _signer(keys: Sequence[bytes], salt: bytes) -> Signer:
     return Signer(list(keys), salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
 
@@ -111,9 +118,13 @@ def _signer(keys: Sequence[bytes], salt: bytes) -> Signer:
 def _unsign(signer: Signer, raw: str) -> str | None:
     if len(raw) > LONGEST_TOKEN or not raw.isascii():
         return None
+    signature = raw.rpartition(".")[2]
     try:
+        # Lenient base64 would let other spellings of a signature pass for it.
+        if base64_encode(base64_decode(signature)) != signature.encode("ascii"):
+            return None
         return signer.unsign(raw).decode("ascii")
-    except (BadSignature, UnicodeDecodeError):
+    except (BadData, BadSignature, UnicodeDecodeError):
         return None
 
 

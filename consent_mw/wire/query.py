@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes, urlencode, urlsplit
 
 HIDDEN = "*"
 """What stands in a path for the part that never leaves."""
@@ -35,8 +35,11 @@ class ReferrerAddress:
 
 def clean_page(origin: str, target: bytes, redact: Sequence[str], named: frozenset[str]) -> PageAddress:
     """The page of this origin (scheme and host) and raw request target."""
-    path, _, query = target.decode("latin-1").partition("?")
-    plain = clean_path(path.partition("#")[0], redact)
+    path, _, query = target.decode("latin-1").partition("#")[0].partition("?")
+    scheme, absolute, rest = path.partition("://")
+    if absolute and "/" not in scheme:
+        path = "/" + rest.partition("/")[2]
+    plain = clean_path(path, redact)
     return PageAddress(plain, (origin + plain + _named_query(query.encode("latin-1"), named))[:LONGEST_URL])
 
 
@@ -58,11 +61,10 @@ def clean_referrer(raw: bytes, redact: Sequence[str], named: frozenset[str]) -> 
 
 def clean_path(path: str, redact: Sequence[str]) -> str:
     """The path with what the patterns' `*` covers hidden; untouched where none matches."""
-    decoded = unquote(path)
+    forms = _forms(path) if redact else ()
     for pattern in redact:
         prefix, star, _ = pattern.partition("*")
-        matches = decoded.startswith(prefix) if star else decoded == pattern
-        if matches and (not star or len(decoded) > len(prefix)):
+        if any(one.startswith(prefix) and len(one) > len(prefix) if star else one == pattern for one in forms):
             return quote(prefix, safe="/:@!$&'()*+,;=~-._") + HIDDEN if star else HIDDEN
     return path[:LONGEST_URL]
 
@@ -70,7 +72,7 @@ def clean_path(path: str, redact: Sequence[str]) -> str:
 def named_parameters(query: bytes, named: frozenset[str]) -> dict[str, str]:
     """The parameters of this raw query that may leave, by name (the first of each); `*` names all."""
     try:
-        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=200)
+        pairs = parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=200)
     except ValueError:
         return {}
     found: dict[str, str] = {}
@@ -78,6 +80,24 @@ def named_parameters(query: bytes, named: frozenset[str]) -> dict[str, str]:
         if name in named or "*" in named:
             found.setdefault(name, value)
     return found
+
+
+def _forms(path: str) -> tuple[str, ...]:
+    """What servers make of this path: decoded, decoded as bytes, and each without dot segments and empty ones."""
+    octets = path.encode("latin-1") if all(char <= "\xff" for char in path) else path.encode("utf-8", "replace")
+    decoded = (unquote(path), unquote_to_bytes(octets).decode("utf-8", "replace"))
+    return (*decoded, *(_canonical(one) for one in decoded))
+
+
+def _canonical(path: str) -> str:
+    plain = path.replace("\\", "/")
+    segments: list[str] = []
+    for segment in plain.split("/"):
+        if segment == "..":
+            segments = segments[:-1]
+        elif segment not in ("", "."):
+            segments.append(segment)
+    return "/" + "/".join(segments) + ("/" if segments and plain.endswith(("/", "/.", "/..")) else "")
 
 
 def _named_query(query: bytes, named: frozenset[str]) -> str:

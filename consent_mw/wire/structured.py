@@ -46,10 +46,13 @@ def _identify(values: Sequence[bytes]) -> dict[str, str] | None:
     if not isinstance(parsed, dict):
         return None
     said = {name: _plain(_bare(parsed[name])) for name in ("user_id", "name", "email") if name in parsed}
-    told = {
-        name: str(value) for name, value in said.items() if isinstance(value, (str, int)) and value not in ("", True)
-    }
+    told = {name: str(value) for name, value in said.items() if _tells(value)}
     return told or None
+
+
+def _tells(value: Value) -> bool:
+    """Whether this is a text or a whole number; a boolean is an int to Python, and no one's id."""
+    return value != "" and isinstance(value, (str, int)) and not isinstance(value, bool)
 
 
 def _events(values: Sequence[bytes]) -> tuple[tuple[str, dict[str, Value]], ...]:
@@ -57,7 +60,8 @@ def _events(values: Sequence[bytes]) -> tuple[tuple[str, dict[str, Value]], ...]
     events: list[tuple[str, dict[str, Value]]] = []
     for value in values:
         for member in _list(value):
-            name = _plain(_bare(member))
+            bare = _bare(member)
+            name = None if isinstance(bare, datetime) else _plain(bare)
             if isinstance(name, str) and name:
                 parameters = member[1] if isinstance(member, tuple) and isinstance(member[1], dict) else {}
                 events.append((name, {str(key): _plain(one) for key, one in parameters.items()}))

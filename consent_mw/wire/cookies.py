@@ -20,6 +20,10 @@ LONGEST_ATTRIBUTE = 1024
 LONGEST_PAIR = 4096
 """Octets of name and value beyond which a browser drops the whole cookie."""
 
+LONGEST_LIFE = 999_999_999_999
+"""Seconds that a lifetime is read as at most; browsers keep nothing for longer than 400 days."""
+
+_SECONDS = re.compile(rb"-?[0-9]+")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _DATE_PARTS = re.compile(rb"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
 _MONTHS = {
@@ -29,6 +33,12 @@ _MONTHS = {
     )
 }
 _SAME_SITE_ORDER = {b"none": 0, b"lax": 1, b"strict": 2}
+_PREFIXES = (b"__secure-", b"__host-", b"__http-")
+_WRITABLE_NAME = re.compile(rb"[^\x00-\x20\x7f;=]+")
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
+_DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.IGNORECASE)
+_PATH = re.compile(r"/[\x21-\x3a\x3c-\x7e]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +58,15 @@ def split_cookies(values: Sequence[bytes]) -> list[Cookie]:
 def filter_cookies(values: Sequence[bytes], keep: Callable[[bytes], bool]) -> bytes | None:
     """What remains of all Cookie fields when only the names that `keep` answers for stay; None if nothing does.
 
-    If nothing is dropped it is the very bytes that came (fields joined with ``; ``).
+    If nothing is dropped it is the very bytes that came (fields joined with ``; ``); else empty segments and the
+    blanks at both ends go as well, which no field value may have. `keep` is not asked about an empty segment.
     """
     joined = values[0] if len(values) == 1 else b"; ".join(values)
     segments = joined.split(b";")
-    kept = [raw for raw in segments if keep(_name(raw)) or not raw.strip(b" \t")]
+    kept = [raw for raw in segments if not raw.strip(b" \t") or keep(_name(raw))]
     if len(kept) == len(segments):
         return joined if joined.strip(b" \t;") else None
-    remaining = b";".join(kept).strip(b" \t;")
-    return remaining or None
+    return b";".join(raw for raw in kept if raw.strip(b" \t")).strip(b" \t") or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,9 @@ class SetCookie:
         name, value = name.strip(b" \t"), value.strip(b" \t")
         if len(name) + len(value) > LONGEST_PAIR or not (name or value):
             return None
+        # Sent back, its value would read as the name of a prefixed cookie.
+        if not name and value.lower().startswith(_PREFIXES):
+            return None
         return cls(name, value, tuple(_attribute(part) for part in rest))
 
     def attribute(self, name: bytes) -> bytes | None:
@@ -88,8 +101,8 @@ class SetCookie:
     def lifetime(self, now: int) -> int | None:
         """Seconds that a browser keeps this from now; None for a session cookie. Max-Age beats Expires."""
         for key, value in reversed(self.attributes):
-            if key == b"max-age" and re.fullmatch(rb"-?[0-9]+", value):
-                return int(value[:12])
+            if key == b"max-age" and _SECONDS.fullmatch(value):
+                return min(int(value), LONGEST_LIFE)
         for key, value in reversed(self.attributes):
             expires = cookie_date(value) if key == b"expires" else None
             if expires is not None:
@@ -112,12 +125,12 @@ def bound_set_cookie(raw: bytes, *, lasts: int | None, secure: bool, same_site: 
         return raw
     lifetime = parsed.lifetime(now)
     if lasts is not None and lifetime is not None and lifetime > lasts:
-        raw = _without(raw, (b"max-age", b"expires")) + b"; Max-Age=%d" % lasts
+        raw = _with(_without(raw, b"max-age", b"expires"), b"Max-Age=%d" % lasts)
     if same_site is not None and _weaker(parsed.attribute(b"samesite"), same_site):
-        raw = _without(raw, (b"samesite",)) + b"; SameSite=" + same_site.value.capitalize().encode()
+        raw = _with(_without(raw, b"samesite"), b"SameSite=" + same_site.value.capitalize().encode())
     # SameSite=None without Secure is dropped by browsers, so the floor `none` needs Secure as well.
     if (secure or same_site is SameSite.NONE) and parsed.attribute(b"secure") is None:
-        raw += b"; Secure"
+        raw = _with(raw, b"Secure")
     return raw
 
 
@@ -132,11 +145,17 @@ def make_set_cookie(
     same_site: str = "Lax",
     path: str = "/",
 ) -> bytes:
-    """A Set-Cookie line of ours. Raises ValueError for a name or value that could break out of it."""
-    if not re.fullmatch(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name):
+    """A Set-Cookie line of ours. Raises ValueError for an argument that could break out of it."""
+    if not _TOKEN.fullmatch(name):
         raise ValueError("name is not a cookie name")
-    if not re.fullmatch(rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*", value):
+    if not _VALUE.fullmatch(value):
         raise ValueError("value is not a cookie value")
+    if domain and not _DOMAIN.fullmatch(domain):
+        raise ValueError("domain is not a domain")
+    if not _PATH.fullmatch(path):
+        raise ValueError("path is not a path")
+    if same_site not in ("Strict", "Lax", "None"):
+        raise ValueError("same_site is not Strict, Lax or None")
     line = name + b"=" + value + b"; Max-Age=%d; Path=%s" % (max_age, path.encode())
     if domain:
         line += b"; Domain=" + domain.encode()
@@ -150,18 +169,18 @@ def make_set_cookie(
 def expire_cookies(name: bytes, same_party: Sequence[str], host: str) -> list[bytes]:
     """Lines that delete this cookie, host-only and for those of our domains that the host belongs to.
 
-    A name that cannot be written safely gets none. Secure is always said, since a Secure cookie is deleted by
-    nothing less, and a plain one by it as well on a site that is served securely.
+    `*.NAME` names NAME and all beneath it, so every domain between NAME and the host, too. A name that cannot be
+    written gets none; it need not be a token, as a cookie of ours must: what browsers take must be deletable. Secure
+    is always said, and HttpOnly where a prefix needs it: prefixed cookies are deleted by nothing less, and plain ones
+    by it as well on a site that is served securely.
     """
-    if not re.fullmatch(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name):
+    if not _WRITABLE_NAME.fullmatch(name):
         return []
-    gone = b"=; Max-Age=0; Expires=" + formatdate(0, usegmt=True).encode() + b"; Path=/"
-    lines = [name + gone + b"; Secure"]
-    if name.lower().startswith(b"__host-"):
-        return lines
-    domains = dict.fromkeys(one.removeprefix("*.").removeprefix(".").lower() for one in same_party)
-    ours = [one for one in domains if host == one or host.endswith("." + one)]
-    return [*lines, *(name + gone + b"; Domain=" + one.encode() + b"; Secure" for one in ours)]
+    prefix = name.lower()
+    needed = b"; Secure; HttpOnly" if prefix.startswith((b"__http-", b"__host-http-")) else b"; Secure"
+    gone = name + b"=; Max-Age=0; Expires=" + formatdate(0, usegmt=True).encode() + b"; Path=/"
+    domains = [] if prefix.startswith(b"__host-") else _domains_of(host, same_party)
+    return [gone + needed, *(gone + b"; Domain=" + one.encode() + needed for one in domains)]
 
 
 def cookie_date(text: bytes) -> int | None:
@@ -180,6 +199,23 @@ def cookie_date(text: bytes) -> int | None:
     if clock is None or day is None or month is None or year is None:
         return None
     return _seconds(year, month, day, clock)
+
+
+def _domains_of(host: str, same_party: Sequence[str]) -> list[str]:
+    """The domains of ours that a cookie of this host may be for, none twice; an address has none."""
+    name = host.partition(":")[0].lower()
+    if not _DOMAIN.fullmatch(name) or name.rpartition(".")[2].isdecimal():
+        return []
+    found: dict[str, None] = {}
+    for party in same_party:
+        domain = party.removeprefix("*.").removeprefix(".").lower()
+        if name == domain or name.endswith("." + domain):
+            found[domain] = None
+            beneath = name.removesuffix(domain).rstrip(".") if party.startswith("*.") else ""
+            for label in reversed(beneath.split(".") if beneath else []):
+                domain = f"{label}.{domain}"
+                found[domain] = None
+    return list(found)
 
 
 def _full_year(year: int) -> int:
@@ -218,7 +254,11 @@ def _attribute(part: bytes) -> tuple[bytes, bytes]:
     return (b"", b"") if len(value) > LONGEST_ATTRIBUTE else (name.strip(b" \t").lower(), value)
 
 
-def _without(raw: bytes, names: tuple[bytes, ...]) -> bytes:
+def _with(raw: bytes, attribute: bytes) -> bytes:
+    return raw.rstrip(b" \t;") + b"; " + attribute
+
+
+def _without(raw: bytes, *names: bytes) -> bytes:
     pair, *rest = raw.split(b";")
     return b";".join([pair, *(part for part in rest if part.partition(b"=")[0].strip(b" \t").lower() not in names)])
 
@@ -226,5 +266,5 @@ def _without(raw: bytes, names: tuple[bytes, ...]) -> bytes:
 def _weaker(said: bytes | None, floor: SameSite) -> bool:
     if said is None:
         return True
-    # An unknown value is the browser's default, which is Lax-like; raise it all the same, to be sure.
-    return _SAME_SITE_ORDER.get(said.lower(), -1) < _SAME_SITE_ORDER[floor.value.encode()]
+    # An unknown value is the browser's default, Lax-like or none: weaker than any floor but `none`.
+    return _SAME_SITE_ORDER.get(said.lower(), 0) < _SAME_SITE_ORDER[floor.value.encode()]

@@ -108,9 +108,9 @@ def sidecar(folder: Path, upstream: str, receiver: str) -> Iterator[str]:
 
 def _control(port: int, site: str, receiver: Receiver, shop: Shop) -> Control:
     try:
-        return Control(port, site, receiver.url, shop)
+        return Control(port, site, receiver, shop)
     except OSError:
-        return Control(0, site, receiver.url, shop)
+        return Control(0, site, receiver, shop)
 
 
 def _told(control: str, site: str, receiver: str) -> str:

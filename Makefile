@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types layers unit wheel debian clean fuzz bench
+.PHONY: demo test lint types layers unit debian clean fuzz bench
 
 demo: $(VENV)/.runs
 	$(BIN)/consent-mw demo $(if $(DRIVE),--drive $(DRIVE)) $(if $(PORT),--port $(PORT))
@@ -25,6 +25,10 @@ unit: $(VENV)/.tests
 
 fuzz: $(VENV)/.tests
 	CONSENT_MW_FUZZ=20000 $(BIN)/python -m pytest tests/fuzz
+
+# Measures the middleware's cost in pairs, with and without it (a minute).
+bench: $(VENV)/.runs
+	$(BIN)/python benchmarks/middleware.py
 
 # What the browser tests need from Debian; skipped where it is there already, where there is no apt, and without root.
 debian:

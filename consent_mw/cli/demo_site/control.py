@@ -1,72 +1,55 @@
-"""The page from which one visits as somebody, and sees side by side what was set, dropped and forwarded, and why."""
+"""The page from which one visits as somebody, and sees side by side what was set, dropped and forwarded, and why.
+
+Rule: what happened is read from the visit's sockets; only the sentences that say why are taken from the policy.
+"""
 
 from __future__ import annotations
 
-import html
-import secrets
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from html import escape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from consent_mw.cli.demo_site.listening import Answers, Server, page
 from consent_mw.cli.demo_site.people import PERSONAS, Persona
-from consent_mw.cli.demo_site.servers import Answers, Receiver, Server, Shop, page
-from consent_mw.cli.demo_site.visits import Asked, Seen, visit
+from consent_mw.cli.demo_site.receiver import Receiver
+from consent_mw.cli.demo_site.shop import Shop
+from consent_mw.cli.demo_site.visits import Step, Visit, Visitors
 from consent_mw.core.explain import SENTENCES
+from consent_mw.core.policy import Policy
 from consent_mw.core.terms import Reason
 
-VENDOR_WITHIN = 2.0
-"""Seconds to wait for what the vendor gets of a visit."""
+ARRIVES_WITHIN = 2.0
+"""Seconds that an event gets to arrive before the page is shown without it."""
 
-OURS = frozenset({"__Host-vid", "__Host-consent"})
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A visit to show: who, what the browser saw, the page and the fields of each event that arrived of it, and for
-    each request the cookies that reached the site and those that it set."""
-
-    person: Persona
-    seen: Seen
-    arrived: list[tuple[str, frozenset[str]]]
-    exchanges: list[tuple[Asked, tuple[str, ...], tuple[str, ...]]]
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """What the sidecar says of this visitor."""
-        state: dict[str, Any] = self.seen.state
-        return state
-
-    @property
-    def sent(self) -> set[str]:
-        """The cookies that the browser sent, but for the sidecar's own."""
-        return {name for asked, _, _ in self.exchanges for name in asked.sent} - OURS
-
-    @property
-    def reached(self) -> set[str]:
-        """The cookies that reached the site."""
-        return {name for _, reached, _ in self.exchanges for name in reached}
-
-    @property
-    def offered(self) -> set[str]:
-        """The cookies that the site set."""
-        return {name for _, _, offered in self.exchanges for name in offered}
-
-    @property
-    def got(self) -> set[str]:
-        """The cookies that the browser was given."""
-        return {name for asked, _, _ in self.exchanges for name in asked.got}
+ANSWERS = {"": "does not answer", "accept": "says yes to all", "reject": "says no to all"}
+NOTHING = "<span class=soft>none</span>"
 
 
 class Control(Server):
-    """The page's server."""
+    """The page's server. Raises OSError where the port cannot be taken."""
 
-    def __init__(self, port: int, site: str, receiver: Receiver, shop: Shop) -> None:
+    def __init__(self, port: int, policy: Policy, site: str, receiver: Receiver, shop: Shop) -> None:
+        self.policy = policy
         self.site = site
         self.receiver = receiver
-        self.shop = shop
+        self.visitors = Visitors(site, shop)
         super().__init__(ControlPages, port)
+
+    def visit(self, person: Persona) -> tuple[Visit, list[dict[str, Any]]]:
+        """A visit made now, and the data of the events of it that reached the vendor."""
+        visit = self.visitors.visit(person)
+        due = {step.path for step in visit.steps if step.permitted}
+        until = time.monotonic() + ARRIVES_WITHIN
+        while due - {event.path for event in self.receiver.arrived()} and time.monotonic() < until:
+            time.sleep(0.05)
+        paths = {step.path for step in visit.steps}
+        return visit, [event for event in self.receiver.newest() if event.get("page_path") in paths]
+
+
+Shown = Sequence[tuple[Visit, list[dict[str, Any]]]]
 
 
 class ControlPages(Answers):
@@ -76,94 +59,131 @@ class ControlPages(Answers):
 
     def do_GET(self) -> None:
         """Show the people; with `as=KEY` also their visits, made now."""
-        chosen = set(parse_qs(urlsplit(self.path).query).get("as", ()))
-        people = [one for one in PERSONAS if one.key in chosen]
-        with ThreadPoolExecutor(len(PERSONAS)) as pool:
-            shown = list(pool.map(self._visit, people))
-        self.answer(page("consent_mw: visit as somebody", self._body(chosen, shown)))
+        asked = parse_qs(urlsplit(self.path).query)
+        says = asked.get("says", [""])[-1]
+        says = says if says in ANSWERS else ""
+        signs_in = "signs_in" in asked
+        people = [one for one in PERSONAS if one.key in asked.get("as", ())]
+        shown = [self.server.visit(replace(one, chooses=says, signs_in=signs_in)) for one in people]
+        chosen = {one.key for one in people} or {"berlin", "california"}
+        body = self._head() + _form(chosen, says, signs_in)
+        if shown:
+            body += _comparison(shown, self.server.policy)
+        self.answer(page("consent_mw: visit as somebody", body), headers=[("Cache-Control", "no-store")])
 
-    def _visit(self, person: Persona) -> Shown:
-        """Visit now, on paths of its own, so that what the vendor gets of it can be told from the rest."""
-        where = urlsplit(self.server.site)
-        number = secrets.token_hex(4)
-        paths = (f"/guides/{number}/first", f"/guides/{number}/second")
-        seen = visit(
-            where.hostname or "127.0.0.1", where.port or 80, replace(person, key=number), paths, f"/login/{number}"
-        )
-        expected = any(seen.state["vendors"].values())
-        until = time.monotonic() + VENDOR_WITHIN
-        while True:
-            arrived = [one for one in self.server.receiver.fields_by_event().values() if number in one[0]]
-            if time.monotonic() > until or (expected and len(arrived) >= len(paths)):
-                return Shown(
-                    person, seen, arrived, [(one, *self.server.shop.logged(one.number)) for one in seen.asked]
-                )
-            time.sleep(0.05)
-
-    def _body(self, chosen: set[str], shown: list[Shown]) -> str:
-        boxes = "".join(
-            f'<p><label><input type="checkbox" name="as" value="{one.key}"{" checked" if one.key in chosen else ""}>'
-            f" <b>{html.escape(one.label)}</b> <span class=soft>{html.escape(one.notes)}</span></label></p>"
-            for one in PERSONAS
-        )
-        head = (
+    def _head(self) -> str:
+        site, vendor = self.server.site, self.server.receiver.url
+        return (
             "<h1>One site, one policy, many visitors</h1>"
-            f'<p class=soft>The shop is at <a href="{self.server.site}">{self.server.site}</a>, behind the sidecar. What '
-            f'the vendor got is at <a href="{self.server.receiver.url}">{self.server.receiver.url}</a>. Choose who visits:</p>'
+            f'<p class=soft>The little shop runs behind the sidecar at <a href="{site}">{site}</a>. It sets its cookies '
+            f'on everybody. What its analytics vendor got, live: <a href="{vendor}">{vendor}</a>.</p>'
         )
-        form = f"<form class=card>{boxes}<button>Visit as these</button></form>"
-        return head + form + (_comparison(shown) if shown else "")
 
 
-def _comparison(shown: list[Shown]) -> str:
+def _form(chosen: set[str], says: str, signs_in: bool) -> str:
+    people = "".join(
+        f'<label><input type="checkbox" name="as" value="{one.key}"{_checked(one.key in chosen)}> {escape(one.label)}'
+        f"<small>{escape(one.notes)}, {one.address}</small></label>"
+        for one in PERSONAS
+    )
+    answers = "".join(
+        f'<label><input type="radio" name="says" value="{value}"{_checked(value == says)}> {text}</label>'
+        for value, text in ANSWERS.items()
+    )
+    return (
+        f"<form class=card><fieldset><legend>Visit as somebody in</legend>{people}</fieldset>"
+        f"<fieldset><legend>who, asked or told about cookies,</legend>{answers}"
+        f'<label><input type="checkbox" name="signs_in"{_checked(signs_in)}> and signs in as Ann</label></fieldset>'
+        "<button>Visit</button></form>"
+    )
+
+
+def _checked(on: bool) -> str:
+    return " checked" if on else ""
+
+
+def _comparison(shown: Shown, policy: Policy) -> str:
+    states = [visit.state for visit, _ in shown]
+    people = [visit.person for visit, _ in shown]
+    head = "".join(f"<th>{escape(one.label)}<small class=soft>{one.address}</small></th>" for one in people)
     rows = [
-        ("", [f"<b>{html.escape(one.person.label)}</b><br><small>{one.person.address}</small>" for one in shown]),
-        ("Jurisdiction", [html.escape(f"{one.state['jurisdiction']} ({one.state['regime']})") for one in shown]),
-        ("Country found", [html.escape(str(one.state["country"] or "unknown")) for one in shown]),
-        ("Purposes, and why", [_purposes(one.seen) for one in shown]),
-        ("Answer to Do Not Track (<code>Tk</code>)", [f"<code>{html.escape(one.seen.tk)}</code>" for one in shown]),
-        ("Banner", ["shown" if one.seen.banner else "none" for one in shown]),
-        ("Cookies the browser sent", [_names(one.sent) for one in shown]),
-        ("\u2026 dropped before the site", [_names(one.sent - one.reached) for one in shown]),
-        ("Cookies the site set", [_names(one.offered) for one in shown]),
-        ("\u2026 dropped before the browser", [_names(one.offered - one.got) for one in shown]),
-        ("Cookies set in the browser", [_names(set(one.seen.set_names)) for one in shown]),
-        ("Fields each vendor may get", [_vendors(one.seen) for one in shown]),
-        ("What reached the vendor", [_arrived(one) for one in shown]),
+        _row(
+            "Found in", [f"{one['country'] or 'an unknown country'}: {one['jurisdiction']}" for one in states], escape
+        ),
+        _row("Purposes, and why", shown, lambda one: _purposes(one[0])),
     ]
-    body = "".join(
-        f"<tr><th>{label}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" for label, cells in rows
+    longest = max((visit.steps for visit, _ in shown), key=len)
+    for index, step in enumerate(longest):
+        steps = [(visit.steps[index], visit) for visit, _ in shown]
+        rows += [
+            f'<tr><th colspan="{len(shown) + 1}"><h2>{escape(step.label)}</h2></th></tr>',
+            _row("Answered with", steps, lambda one: _answered(one[0])),
+            _row("Cookies from the browser", steps, lambda one: _to_site(one[0], one[1], policy)),
+            _row("Cookies set by the site", steps, lambda one: _to_browser(one[0], one[1], policy)),
+        ]
+    rows.append(f'<tr><th colspan="{len(shown) + 1}"><h2>What reached the vendor</h2></th></tr>')
+    rows.append(_row("Permitted at the end", states, lambda one: _permitted(one["vendors"])))
+    rows.append(_row("Arrived", shown, lambda one: _arrived(one[1])))
+    table = f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<div class="card">{table}</div>'
+
+
+def _row(label: str, values: Sequence[Any], cell: Callable[[Any], str]) -> str:
+    return f"<tr><th>{label}</th>{''.join(f'<td>{cell(one)}</td>' for one in values)}</tr>"
+
+
+def _purposes(visit: Visit) -> str:
+    return _list(
+        f'<b class="{"yes" if told["allowed"] else "no"}">{escape(name)}</b><small>{_why(visit, name)}</small>'
+        for name, told in visit.state["purposes"].items()
     )
-    return (
-        '<h2>Side by side</h2><p class="soft">Each visited two pages and signed in, a moment ago. An answer, where one '
-        "was given, came after the first page.</p>"
-        f'<div class="card"><table>{body}</table></div>'
+
+
+def _answered(step: Step) -> str:
+    banner = ", with the banner" if step.banner else ""
+    tk = f"<br><code>Tk: {escape(step.tk)}</code>" if step.tk else ""
+    return f"{step.status}{banner}{tk}"
+
+
+def _to_site(step: Step, visit: Visit, policy: Policy) -> str:
+    dropped = step.dropped_to_site
+    return _list(_cookie(one, one not in dropped, visit, policy) for one in step.sent)
+
+
+def _to_browser(step: Step, visit: Visit, policy: Policy) -> str:
+    offered = step.reached.set if step.reached is not None else ()
+    ours = [one for one in step.set if one not in offered]
+    lines = [_cookie(one, one in step.set, visit, policy) for one in offered]
+    lines += [f'<code class="yes">{escape(one)}</code><small>set by consent_mw itself</small>' for one in ours]
+    return _list([*lines, *(f"<code>{escape(one)}</code><small>deleted</small>" for one in dict.fromkeys(step.gone))])
+
+
+def _cookie(name: str, passed: bool, visit: Visit, policy: Policy) -> str:
+    rule = policy.cookie_rule(name)
+    why = f"{escape(rule.purpose)} is {'allowed' if passed else 'denied'}" if rule is not None else "no rule names it"
+    if name.startswith("__Host-"):
+        why, passed = "consent_mw's own: kept from the site", False
+    mark = "passed" if passed else "dropped"
+    return f'<code class="{"yes" if passed else "no"}">{escape(name)}</code><small>{mark}: {why}</small>'
+
+
+def _why(visit: Visit, purpose: str) -> str:
+    signal = " and ".join("GPC" if name == "Sec-GPC" else name for name, _ in visit.person.signals)
+    return escape(SENTENCES[Reason(visit.state["purposes"][purpose]["reason"])].format(signal=signal))
+
+
+def _permitted(vendors: dict[str, list[str]]) -> str:
+    return _list(f"{escape(name)}: {escape(', '.join(fields) or 'nothing')}" for name, fields in vendors.items())
+
+
+def _arrived(events: list[dict[str, Any]]) -> str:
+    return _list(
+        f"<b>{escape(str(event.get('event', 'an event')))}</b>"
+        + "".join(f"<small>{escape(str(name))}: {escape(str(value))}</small>" for name, value in event.items())
+        for event in events
     )
 
 
-def _arrived(one: Shown) -> str:
-    if not one.arrived:
-        return '<span class="off">nothing</span>'
-    fields = set().union(*(names for _, names in one.arrived))
-    events = "1 event" if len(one.arrived) == 1 else f"{len(one.arrived)} events"
-    return f"{events}: {html.escape(', '.join(sorted(fields)))}"
-
-
-def _purposes(seen: Seen) -> str:
-    lines = []
-    for name, told in seen.state["purposes"].items():
-        mark = "on" if told["allowed"] else "off"
-        why = SENTENCES[Reason(told["reason"])].format(signal="privacy").partition(": ")[2]
-        lines.append(f'<span class="{mark}">{html.escape(name)}</span> <small>{html.escape(why)}</small>')
-    return "<br>".join(lines)
-
-
-def _vendors(seen: Seen) -> str:
-    told = [f"{name}: {', '.join(fields) or 'nothing'}" for name, fields in seen.state["vendors"].items()]
-    return html.escape("; ".join(told))
-
-
-def _names(names: set[str]) -> str:
-    return (
-        "<br>".join(f"<code>{html.escape(name)}</code>" for name in sorted(names)) or "<span class=soft>none</span>"
-    )
+def _list(items: Any) -> str:
+    lines = "".join(f"<li>{one}</li>" for one in items)
+    return f"<ul>{lines}</ul>" if lines else NOTHING

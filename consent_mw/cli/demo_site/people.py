@@ -25,7 +25,8 @@ AGENTS = (FIREFOX, CHROME, SAFARI, IPHONE, ANDROID, EDGE)
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """Somebody who visits: a label, an address, and what their browser says."""
+    """Somebody who visits: a label, an address, what their browser says, and what they do. `chooses` is `accept`,
+    `reject` or empty."""
 
     key: str
     label: str
@@ -33,18 +34,20 @@ class Persona:
     agent: str = FIREFOX
     signals: tuple[tuple[str, str], ...] = ()
     chooses: str = ""
+    signs_in: bool = False
     notes: str = field(default="", compare=False)
 
 
 PERSONAS = (
-    Persona("berlin", "Berlin", "85.214.132.117", FIREFOX, notes="EU: nothing optional before a yes"),
-    Persona("berlin-yes", "Berlin, says yes", "85.214.132.117", CHROME, chooses="accept"),
-    Persona("london", "London", "212.58.244.20", SAFARI, notes="UK: the same regime"),
-    Persona("reykjavik", "Reykjavik, says no", "130.208.0.1", ANDROID, chooses="reject"),
-    Persona("california-gpc", "California with GPC", "171.64.7.55", FIREFOX, (("Sec-GPC", "1"),)),
-    Persona("new-york-dnt", "United States with DNT on", "74.125.224.72", CHROME, (("DNT", "1"),)),
-    Persona("sao-paulo", "São Paulo", "200.160.2.3", IPHONE),
-    Persona("crawler", "A crawler", "8.8.8.8", GOOGLEBOT, notes="a program gets no identifier"),
+    Persona("berlin", "Berlin", "85.214.132.117", FIREFOX, notes="European Union"),
+    Persona("london", "London", "212.58.244.20", SAFARI, notes="United Kingdom"),
+    Persona("reykjavik", "Reykjavik", "130.208.0.1", ANDROID, notes="Iceland: of the EEA, not of the EU"),
+    Persona(
+        "california", "California, with GPC", "171.64.7.55", FIREFOX, (("Sec-GPC", "1"),), notes="sends Sec-GPC: 1"
+    ),
+    Persona("dnt", "California, with Do Not Track", "128.32.10.7", CHROME, (("DNT", "1"),), notes="sends DNT: 1"),
+    Persona("sao-paulo", "São Paulo", "200.160.2.3", IPHONE, notes="says nothing"),
+    Persona("crawler", "A search engine's crawler", "66.249.66.1", GOOGLEBOT, notes="a program"),
 )
 
 NETWORKS = (
@@ -54,17 +57,24 @@ NETWORKS = (
     "187.141.0", "200.160.2", "190.210.0", "200.1.122", "133.11.93", "210.130.1", "168.126.63", "164.100.1", "49.44.59",
     "61.135.169", "139.130.4", "196.25.1", "41.203.64", "197.210.64",
 )  # fmt: skip
-"""Networks of universities, broadcasters and providers in twenty-odd countries."""
+"""Networks of universities, broadcasters and providers in twenty-seven countries."""
 
 
 def crowd(number: int) -> Iterator[Persona]:
-    """So many visitors, each with another address; some answer, some send a signal. The same every time."""
+    """So many visitors from everywhere; some answer, some send a signal, some sign in, one in fifty is a program.
+    The same every time."""
     for index in range(number):
-        address = f"{NETWORKS[index % len(NETWORKS)]}.{1 + (index // len(NETWORKS)) % 254}"
         signals: tuple[tuple[str, str], ...] = ()
         if index % 7 == 3:
             signals = (("DNT", "1"),)
         if index % 11 == 5:
             signals = (*signals, ("Sec-GPC", "1"))
-        chooses = {0: "accept", 1: "reject"}.get((index // len(NETWORKS)) % 4, "")
-        yield Persona(str(index), "", address, AGENTS[index % len(AGENTS)], signals, chooses)
+        yield Persona(
+            key=str(index),
+            label="",
+            address=f"{NETWORKS[index % len(NETWORKS)]}.{1 + (index // len(NETWORKS)) % 254}",
+            agent=GOOGLEBOT if index % 50 == 49 else AGENTS[index % len(AGENTS)],
+            signals=signals,
+            chooses={0: "accept", 1: "reject"}.get((index // 3) % 5, ""),
+            signs_in=index % 8 == 1,
+        )

@@ -1,144 +1,175 @@
-"""A visit over real sockets: what was sent, what came back, and what the sidecar says of it.
+"""A visit over real sockets: what was sent, what came back, what reached the site, and what the sidecar says of it.
 
-Rule: everything shown is read from the wire; nothing is worked out here.
+Rule: everything told here was read from a socket: of the browser, of the site or of the vendor.
+Rule: each step has a path of its own, so that an event at the vendor can be traced to the state that it was made in.
 """
 
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlsplit
 
 from consent_mw.cli.demo_site.people import Persona
-from consent_mw.wire.cookies import SetCookie
+from consent_mw.cli.demo_site.shop import Reached, Shop
 
-SENT_ALONG = {"mixmax_session": "s1", "_ga": "GA1.1.7", "mystery": "7"}
-"""Cookies that a returning browser holds from before."""
+HELD = {"mixmax_session": "s1", "_ga": "GA1.1.7", "mystery": "7"}
+"""Cookies that a browser holds from before the site had a sidecar."""
 
-NUMBER = "X-Demo-Visit"
-"""The header by which the site's log of a request is found again; it passes through the sidecar as any other."""
+OURS = ("__Host-consent", "__Host-vid")
+"""Cookies that are consent_mw's own; they never reach the site."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request at the browser's socket: its number, the names of the cookies that it sent, and of those that the
-    answer set (deletions apart). `answered` says whether the person had pressed accept or reject before it."""
+class Step:
+    """One request of a visit. `sent` are the names of the browser's cookies, `set` those that the answer set, and
+    `gone` those that it deleted; `permitted` are the fields that the vendor may get under the state just before."""
 
-    number: str
+    label: str
     path: str
-    answered: bool
-    sent: tuple[str, ...]
-    got: tuple[str, ...]
     status: int
+    tk: str
+    banner: bool
+    sent: tuple[str, ...]
+    set: tuple[str, ...]
+    gone: tuple[str, ...]
+    reached: Reached | None
+    permitted: frozenset[str]
+
+    @property
+    def dropped_to_site(self) -> tuple[str, ...]:
+        """Cookies of the site that the browser sent and the site did not get."""
+        reached = self.reached.cookies if self.reached is not None else ()
+        return tuple(name for name in self.sent if name not in reached and name not in OURS)
+
+    @property
+    def dropped_to_browser(self) -> tuple[str, ...]:
+        """Cookies that the site set and the browser did not get."""
+        offered = self.reached.set if self.reached is not None else ()
+        return tuple(name for name in offered if name not in self.set)
+
+    @property
+    def identified(self) -> bool:
+        """Whether the browser got an identifier."""
+        return "__Host-vid" in self.set
 
 
 @dataclass(slots=True)
-class Seen:
-    """What one visit came to."""
+class Visit:
+    """What somebody did, and the state (SPEC 6) that they ended in."""
 
-    state: dict[str, Any] = field(default_factory=dict)
-    tk: str = ""
-    set_names: list[str] = field(default_factory=list)
-    banner: bool = False
-    asked: list[Asked] = field(default_factory=list)
+    person: Persona
+    steps: list[Step] = field(default_factory=list)
+    state: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def identifier(self) -> bool:
-        """Whether an identifier was set."""
-        return any("__Host-vid" in one.got for one in self.asked)
+
+class Visitors:
+    """Makes visits to one site; may be used from several threads."""
+
+    def __init__(self, site: str, shop: Shop) -> None:
+        where = urlsplit(site)
+        self._host, self._port = where.hostname or "127.0.0.1", where.port or 80
+        self._shop = shop
+        self._numbers = itertools.count(1)
+
+    def visit(self, person: Persona) -> Visit:
+        """Open a page; answer and open another where this person answers; sign in where they sign in."""
+        path = f"/letters/{next(self._numbers)}"
+        browser = Browser(self._host, self._port, person)
+        visit = Visit(person)
+        try:
+            self._step(visit, browser, "First page", path)
+            if person.chooses:
+                browser.choose(person.chooses)
+                self._step(
+                    visit, browser, f"Page after the {'yes' if person.chooses == 'accept' else 'no'}", f"{path}/2"
+                )
+            if person.signs_in:
+                self._step(visit, browser, "Signing in", f"{path}/login", form=b"name=Ann")
+        finally:
+            browser.close()
+        return visit
+
+    def _step(self, visit: Visit, browser: Browser, label: str, path: str, form: bytes | None = None) -> None:
+        visit.state = browser.state()
+        permitted = frozenset(name for fields in visit.state["vendors"].values() for name in fields)
+        sent = tuple(browser.cookies)
+        answer, body = browser.get(path) if form is None else browser.post(path, form)
+        lines = answer.headers.get_all("Set-Cookie") or []
+        step = Step(
+            label=label,
+            path=path,
+            status=answer.status,
+            tk=answer.headers.get("Tk", ""),
+            banner=b'id="cmw-banner"' in body,
+            sent=sent,
+            set=tuple(_name(line) for line in lines if not _deletes(line)),
+            gone=tuple(_name(line) for line in lines if _deletes(line)),
+            reached=self._shop.take(path),
+            permitted=permitted,
+        )
+        visit.steps.append(step)
 
 
 class Browser:
-    """A browser of the demonstration: keeps cookies by name, sends what its person's browser sends."""
+    """A browser of the demonstration: keeps cookies by name, and sends what its person's browser sends."""
 
     def __init__(self, host: str, port: int, person: Persona) -> None:
-        self._connection = http.client.HTTPConnection(host, port, timeout=20)
+        self._connection = http.client.HTTPConnection(host, port, timeout=30)
         self._person = person
-        self._requests = 0
-        self._answered = False
-        self.cookies = dict(SENT_ALONG)
-        self.seen = Seen()
+        self.cookies = dict(HELD)
 
-    def page(self, path: str) -> None:
+    def get(self, path: str) -> tuple[http.client.HTTPResponse, bytes]:
         """Open a page."""
-        answer, body = self._ask("GET", path, {"Accept": "text/html", "Sec-Fetch-Dest": "document"})
-        self.seen.tk = answer.headers.get("Tk", "")
-        self.seen.banner = b'id="cmw-banner"' in body
+        return self._ask("GET", path, {"Accept": "text/html", "Sec-Fetch-Dest": "document"})
 
-    def sign_in(self, path: str, name: str) -> None:
-        """Send the site's own login form."""
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Dest": "document"}
-        self._ask("POST", path, headers, urlencode({"name": name}).encode())
+    def post(self, path: str, form: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+        """Send a form of the site."""
+        kind = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html"}
+        return self._ask("POST", path, {**kind, "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "same-origin"}, form)
 
     def choose(self, answer: str) -> None:
-        """Press accept or reject, as the form does."""
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin"}
-        self._ask("POST", "/_consent/choice", headers, f"all={answer}&return=/".encode())
-        self._answered = True
+        """Press `accept` or `reject` on the banner."""
+        self.post("/_consent/choice", f"all={answer}&return=/".encode())
 
-    def look(self) -> None:
-        """Ask for the state, as the page's script does."""
-        _, told = self._ask("GET", "/_consent/state", {"Accept": "application/json", "Sec-Fetch-Dest": "empty"})
-        self.seen.state = json.loads(told)
+    def state(self) -> Mapping[str, Any]:
+        """What the sidecar says of this browser now."""
+        _, body = self._ask("GET", "/_consent/state", {"Accept": "application/json", "Sec-Fetch-Dest": "empty"})
+        told: dict[str, Any] = json.loads(body)
+        return told
 
     def close(self) -> None:
         """Leave."""
         self._connection.close()
 
     def _ask(
-        self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        self._requests += 1
-        number = f"{self._person.key}.{self._requests}"
-        sent = {
-            "Host": "localhost",
-            "X-Forwarded-For": self._person.address,
-            "User-Agent": self._person.agent,
-            NUMBER: number,
-            **dict(self._person.signals),
-            **headers,
-        }
-        held = tuple(self.cookies)
-        if held:
+        sent = {"X-Forwarded-For": self._person.address, "User-Agent": self._person.agent}
+        sent |= {**dict(self._person.signals), **headers}
+        if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         self._connection.request(method, path, body, sent)
         answer = self._connection.getresponse()
         told = answer.read()
-        got = tuple(name for line in answer.headers.get_all("Set-Cookie") or () if (name := self._keep(line)))
-        self.seen.asked.append(Asked(number, path, self._answered, held, got, answer.status))
+        for line in answer.headers.get_all("Set-Cookie") or ():
+            self._keep(line)
         return answer, told
 
-    def _keep(self, line: str) -> str:
-        """Keep or drop a cookie as the line says; its name where it is set."""
-        cookie = SetCookie.parse(line.encode("latin-1"))
-        if cookie is None:
-            return ""
-        name = cookie.name.decode("latin-1")
-        if cookie.is_deletion(int(time.time())):
-            self.cookies.pop(name, None)
-            self.seen.set_names.append(f"{name} (deleted)")
-            return ""
-        self.cookies[name] = cookie.value.decode("latin-1")
-        self.seen.set_names.append(name)
-        return name
+    def _keep(self, line: str) -> None:
+        if _deletes(line):
+            self.cookies.pop(_name(line), None)
+        else:
+            self.cookies[_name(line)] = line.partition(";")[0].partition("=")[2]
 
 
-def visit(
-    host: str, port: int, person: Persona, pages: tuple[str, ...] = ("/", "/pricing"), sign_in: str = ""
-) -> Seen:
-    """Visit these pages as this person; choose after the first where the person chooses, and sign in at last."""
-    browser = Browser(host, port, person)
-    try:
-        for index, path in enumerate(pages):
-            browser.page(path)
-            if index == 0 and person.chooses:
-                browser.choose(person.chooses)
-        if sign_in:
-            browser.sign_in(sign_in, f"Visitor {person.key}")
-        browser.look()
-    finally:
-        browser.close()
-    return browser.seen
+def _name(line: str) -> str:
+    return line.partition("=")[0].strip()
+
+
+def _deletes(line: str) -> bool:
+    return "max-age=0" in line.lower().replace(" ", "").split(";")

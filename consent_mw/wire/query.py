@@ -6,6 +6,7 @@ Rule: `[urls] redact` patterns match the decoded path, so that another spelling 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes, urlencode, urlsplit
@@ -64,7 +65,8 @@ def clean_path(path: str, redact: Sequence[str]) -> str:
     forms = _forms(path) if redact else ()
     for pattern in redact:
         prefix, star, _ = pattern.partition("*")
-        if any(one.startswith(prefix) and len(one) > len(prefix) if star else one == pattern for one in forms):
+        wanted = prefix.lower()
+        if any(one.startswith(wanted) and len(one) > len(wanted) if star else one == wanted for one in forms):
             return quote(prefix, safe="/:@!$&'()*+,;=~-._") + HIDDEN if star else HIDDEN
     return path[:LONGEST_URL]
 
@@ -83,14 +85,16 @@ def named_parameters(query: bytes, named: frozenset[str]) -> dict[str, str]:
 
 
 def _forms(path: str) -> tuple[str, ...]:
-    """What servers make of this path: decoded, decoded as bytes, and each without dot segments and empty ones."""
+    """What servers make of this path, in lower case: decoded, decoded as bytes, decoded once more (a proxy may have
+    been in between), and each without dot segments, empty ones and parameters (RFC 3986 3.3)."""
     octets = path.encode("latin-1") if all(char <= "\xff" for char in path) else path.encode("utf-8", "replace")
     decoded = (unquote(path), unquote_to_bytes(octets).decode("utf-8", "replace"))
-    return (*decoded, *(_canonical(one) for one in decoded))
+    spelled = [one.lower() for one in (*decoded, *(unquote(one) for one in decoded))]
+    return (*spelled, *(_canonical(one) for one in spelled))
 
 
 def _canonical(path: str) -> str:
-    plain = path.replace("\\", "/")
+    plain = re.sub(r";[^/]*", "", path.replace("\\", "/"))
     segments: list[str] = []
     for segment in plain.split("/"):
         if segment == "..":

@@ -37,14 +37,18 @@ def read_gpc(values: Sequence[bytes]) -> bool:
 
 
 def tracking_status_resource(policy: Policy, status_id: str = "") -> dict[str, object] | None:
-    """The site-wide tracking status (TPE 7.3), or that of one status id; None for an id that we never send."""
+    """The site-wide tracking status (TPE 7.3), or that of one status id; None for an id that we never send.
+
+    What a changed choice (`U`) changed depends on the visitor, which no static resource may say (TPE 7.3): it is `T`,
+    might track, which promises nobody too much.
+    """
     if not status_id:
-        return _resource(policy, TrackingStatus.UNDER_TEST if policy.mode is Mode.REPORT else TrackingStatus.DYNAMIC)
+        return _resource(policy, _site_wide(policy))
     known = {value: status for status, value in STATUS_IDS.items()}
     status = known.get(status_id)
-    if status is None or status in (TrackingStatus.DYNAMIC, TrackingStatus.UPDATED):
+    if status is None or status is TrackingStatus.DYNAMIC:
         return None
-    return _resource(policy, status)
+    return _resource(policy, TrackingStatus.TRACKING if status is TrackingStatus.UPDATED else status)
 
 
 def gpc_resource(policy: Policy) -> dict[str, object]:
@@ -56,6 +60,13 @@ def gpc_resource(policy: Policy) -> dict[str, object]:
     if _is_date(policy.revision):
         resource["lastUpdate"] = policy.revision
     return resource
+
+
+def _site_wide(policy: Policy) -> TrackingStatus:
+    if policy.mode is Mode.REPORT:
+        return TrackingStatus.UNDER_TEST
+    # Where everything is essential nobody is tracked, so nothing depends on the visitor.
+    return TrackingStatus.DYNAMIC if policy.optional_purposes else TrackingStatus.NOT_TRACKING
 
 
 def _resource(policy: Policy, status: TrackingStatus) -> dict[str, object]:

@@ -12,7 +12,7 @@ from consent_mw.core.decision import STATUS_IDS
 from consent_mw.core.policy import SignalRule
 from consent_mw.core.terms import Effect, Mode, Signal, TrackingStatus
 from consent_mw.wire.signals import gpc_resource, read_dnt, read_gpc, tracking_status_resource
-from tests.builders import a_policy, a_signal
+from tests.builders import ESSENTIAL, a_policy, a_signal
 
 DNT = {
     "do not track": ([b"1"], True),
@@ -93,11 +93,18 @@ def test_same_party_is_left_out_where_it_names_no_domain() -> None:
 @pytest.mark.parametrize(("status", "status_id"), STATUS_IDS.items(), ids=STATUS_IDS.values())
 def test_every_status_id_that_we_send_has_a_resource(status: TrackingStatus, status_id: str) -> None:
     resource = tracking_status_resource(a_policy(), status_id)
-    if status in (TrackingStatus.DYNAMIC, TrackingStatus.UPDATED):
+    if status is TrackingStatus.DYNAMIC:  # site-wide only (TPE 6.2.3), so it is never sent
         assert resource is None
-    else:
-        assert resource is not None
-        assert resource["tracking"] == status.value
+        return
+    assert resource is not None
+    # `U` stands in a header only (TPE 6.2.9); what its resource says must hold for whatever was chosen.
+    assert resource["tracking"] == ("T" if status is TrackingStatus.UPDATED else status.value)
+
+
+def test_a_site_that_only_does_what_is_essential_tracks_nobody() -> None:
+    resource = tracking_status_resource(a_policy(purposes=(ESSENTIAL,)))
+    assert resource is not None
+    assert resource["tracking"] == "N"
 
 
 @pytest.mark.parametrize("status_id", ["none/", "NONE", "?", "x" * 9999, "../none"])

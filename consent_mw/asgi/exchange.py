@@ -251,7 +251,8 @@ class Exchange:
                 continue
             if verdict.reason in (Reason.CONSENT_REFUSED, Reason.MINOR):
                 done.add(cookie.name)
-                parties = () if cookie.name in self.rules.own_cookies else self.rules.policy.site.same_party
+                ours = cookie.name in self.rules.own_cookies
+                parties = self.rules.own_parties if ours else self.rules.policy.site.same_party
                 lines.extend(cookies.expire_cookies(cookie.name, parties, self.seen.host))
         return lines
 

@@ -49,6 +49,10 @@ PLACES_KEPT = 65_536
 """Bound of the addresses whose place is remembered."""
 
 
+TOKENS_KEPT = 16_384
+"""Bound of the verified tokens that are remembered, of each kind."""
+
+
 class Gate:
     """Decides about every request. Made once, started before the first request, stopped after the last."""
 
@@ -75,6 +79,8 @@ class Gate:
         self._clock = clock
         self._delivery: Delivery | None = None
         self._starting: asyncio.Lock | None = None
+        self._consents: dict[bytes, Consent] = {}
+        self._identifiers: dict[bytes, Identifier] = {}
         self._in_force = False
         self.locator = Locator(())
         self._places: dict[tuple[str, tuple[bytes, ...]], tuple[Settled, str]] = {}
@@ -226,13 +232,26 @@ class Gate:
             return person
         for cookie in cookies.split_cookies(values):
             if cookie.name == rules.consent_cookie and person.consent is NO_CONSENT:
-                person.consent = self.keyring.read_consent(cookie.value.decode("latin-1")) or NO_CONSENT
+                person.consent = self._consent(cookie.value) or NO_CONSENT
             elif cookie.name == rules.identifier_cookie and person.identifier is None:
-                person.identifier = self._identifier(rules, cookie.value.decode("latin-1"))
+                person.identifier = self._identifier(rules, cookie.value)
         return person
 
-    def _identifier(self, rules: Ruleset, raw: str) -> Identifier | None:
-        identifier = self.keyring.read_identifier(raw)
+    def _consent(self, raw: bytes) -> Consent | None:
+        known = self._consents.get(raw)
+        if known is not None:
+            return known
+        consent = self.keyring.read_consent(raw.decode("latin-1"))
+        if consent is not None:
+            _remember(self._consents, raw, consent)
+        return consent
+
+    def _identifier(self, rules: Ruleset, raw: bytes) -> Identifier | None:
+        identifier = self._identifiers.get(raw)
+        if identifier is None:
+            identifier = self.keyring.read_identifier(raw.decode("latin-1"))
+            if identifier is not None:
+                _remember(self._identifiers, raw, identifier)
         rule = rules.policy.identifier
         if identifier is None or rule is None:
             return None
@@ -282,7 +301,7 @@ class Gate:
         return [
             line
             for name in sorted(exchange.rules.own_cookies)
-            for line in cookies.expire_cookies(name, (), exchange.seen.host)
+            for line in cookies.expire_cookies(name, exchange.rules.own_parties, exchange.seen.host)
         ]
 
     # what stands behind
@@ -324,6 +343,13 @@ class Gate:
         pending = self.reporter.recall(exchange)
         if pending is not None:
             await self.settled(pending)
+
+
+def _remember(verified: dict[bytes, T], raw: bytes, value: T) -> None:
+    """Keep what a token said once its signature was checked; only good ones, and never too many."""
+    if len(verified) >= TOKENS_KEPT:
+        verified.clear()
+    verified[raw] = value
 
 
 def vendor_key(key: str) -> str:

@@ -45,6 +45,7 @@ class Ruleset:
         self.cookie_domain = domain or None
         self.identifier_cookie = policy.identifier.cookie.encode() if policy.identifier else b""
         self.own_cookies = frozenset(name for name in (self.consent_cookie, self.identifier_cookie) if name)
+        self.own_parties = (domain,) if domain else ()
         self._exact = frozenset(one.encode() for one in policy.scope.exclude if not one.endswith("*"))
         self._under = tuple(one[:-1].encode() for one in policy.scope.exclude if one.endswith("*"))
         self._rules: dict[bytes, CookieRule | None] = {}

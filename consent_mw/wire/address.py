@@ -44,7 +44,7 @@ class Trust:
     _parsed: tuple[IpNetwork, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        parsed = tuple(ipaddress.ip_network(one, strict=False) for one in self.networks)
+        parsed = tuple(_network(one) for one in self.networks)
         object.__setattr__(self, "_parsed", parsed)
 
     def __bool__(self) -> bool:
@@ -109,6 +109,17 @@ def truncate(text: str) -> str:
     address = unmap(read)
     kept = 24 if address.version == 4 else 48
     return str(ipaddress.ip_network((address, kept), strict=False).network_address)
+
+
+def _network(text: str) -> IpNetwork:
+    """The network; one of IPv4-mapped addresses as IPv4, as addresses are read."""
+    network = ipaddress.ip_network(text, strict=False)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    return (
+        network
+        if mapped is None or network.prefixlen < 96
+        else ipaddress.ip_network((mapped, network.prefixlen - 96))
+    )
 
 
 def _mapped(address: IpAddress) -> IpAddress:

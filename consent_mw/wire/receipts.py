@@ -59,7 +59,7 @@ def verify(jws: str, jwks: Mapping[str, object]) -> dict[str, object] | None:
 
 def _key_of(header: object, jwks: Mapping[str, object]) -> str | None:
     """The public key that the header names. Only EdDSA is taken: a token's `alg` chooses nothing (RFC 8725)."""
-    keys = jwks.get("keys")
+    keys = jwks.get("keys") if isinstance(jwks, Mapping) else None
     if not isinstance(header, dict) or header.get("alg") != "EdDSA" or "crit" in header or not isinstance(keys, list):
         return None
     for key in keys:

@@ -53,6 +53,12 @@ def test_forwarded_for_is_walked_from_the_right(fields: list[bytes], text: str) 
     assert seen("x-forwarded-for", *fields) == expected(text)
 
 
+@pytest.mark.parametrize("network", ["::ffff:10.0.0.0/104", "::ffff:10.0.0.1", "10.0.0.0/8", "10.9.9.9/8"])
+def test_a_network_of_mapped_addresses_is_one_of_ipv4(network: str) -> None:
+    assert seen("x-forwarded-for", b"203.0.113.7", networks=(network,)) == expected("203.0.113.7")
+    assert seen("x-forwarded-for", b"8.8.8.8", peer="11.0.0.1", networks=(network,)) == expected("11.0.0.1")
+
+
 FORWARDED = {
     "one hop": ([b"for=203.0.113.7"], "203.0.113.7"),
     "all parameters": ([b'For="203.0.113.7:80";proto=https;by=10.0.0.1;host=a'], "203.0.113.7"),

@@ -99,6 +99,8 @@ PARSED = {
     "only an equals sign": (b" = ; Path=/", None),
     "a control in an attribute": (b"a=b; Path=/\x01", None),
     "a delete character": (b"a=\x7f", None),
+    "nameless, sent back as a prefixed cookie": (b"=__Host-consent=x", None),
+    "nameless, with a prefix in another case": (b"__SECURE-x", None),
 }
 
 
@@ -195,6 +197,22 @@ def test_a_cookie_is_expired_for_our_domains_and_never_for_others(host: str, dom
         b"_ga" + GONE + b"; Secure",
         *(b"_ga" + GONE + b"; Domain=" + one.encode() + b"; Secure" for one in domains),
     ]
+
+
+@pytest.mark.parametrize("name", [b"amp[1]", b"a/b", b"{a}", b"\xe9t\xe9"])
+def test_whatever_name_a_browser_takes_is_expired(name: bytes) -> None:
+    assert expire_cookies(name, [], "mixmax.com") == [name + GONE + b"; Secure"]
+
+
+@pytest.mark.parametrize("name", [b"", b"a b", b"a;b", b"a=b", b"a\r\nb", b"\x7f"])
+def test_a_name_that_cannot_be_written_is_not_expired(name: bytes) -> None:
+    assert expire_cookies(name, ["mixmax.com"], "mixmax.com") == []
+
+
+def test_nobody_is_asked_about_an_empty_segment() -> None:
+    asked: list[bytes] = []
+    assert filter_cookies([b"; a=1;; \t;b"], lambda name: asked.append(name) is not None) is None
+    assert asked == [b"a", b""]
 
 
 def test_a_prefix_is_obeyed_by_its_deletion() -> None:

@@ -31,7 +31,7 @@ _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 )
 @click.option("--keys-file", default="", help="A file with the signing keys (default: CONSENT_MW_KEYS).")
 @click.option("--drain", default="30s", show_default=True, help="How long requests may take to end at the end.")
-@click.option("--access-log", type=click.Choice(["off", "json"]), default="off", show_default=True)
+@click.option("--access-log", type=click.Choice(["off", "json"]), default="json", show_default=True)
 @click.option("--check", is_flag=True, help="Verify everything, then exit.")
 def command(
     policy: str,

@@ -72,7 +72,9 @@ class Admin:
                     "draining": plane.draining,
                     "bypassed": gate.bypassed,
                 }
-                ready = gate.started and gate.healthy and not gate.locator.problems and not plane.draining
+                # A store that fails later leaves the site up (SPEC 10), so that it takes nobody out of service.
+                whole = gate.started and gate.store is not None and not gate.locator.problems
+                ready = whole and not plane.draining
                 return _told(200 if ready else 503, loaded)
             case b"GET", b"/metrics":
                 text = exposition(plane.meters, lambda: gate.counts, lambda: len(plane.connections))
@@ -89,7 +91,7 @@ class Admin:
 
     def _allowed(self, head: RequestHead) -> bool:
         if not self._token:
-            # A web page can reach loopback, but neither send a POST without an Origin nor name us as its Host.
+            # A web page can reach loopback, but a browser's POST always says its Origin (Fetch 3.2).
             return not any(name.lower() == b"origin" for name, _ in head.headers)
         said = [value for name, value in head.headers if name.lower() == b"authorization"]
         return len(said) == 1 and hmac.compare_digest(said[0], b"Bearer " + self._token.encode())

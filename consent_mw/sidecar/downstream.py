@@ -51,6 +51,7 @@ class Plane:
         now = asyncio.get_running_loop().time()
         for connection in [one for one in self.connections if one.deadline < now]:
             connection.expire()
+        self.pool.sweep(now)
 
     def drain(self) -> None:
         """Take no new request; idle connections are closed."""

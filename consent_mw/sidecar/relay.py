@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ class Relay:
         self._held: list[bytes] | None = None
         self._ending: bool | None = None
         self._noted = False
-        self._started = asyncio.get_running_loop().time()
+        self._started = time.perf_counter()
 
     @property
     def opened(self) -> bool:
@@ -89,6 +90,8 @@ class Relay:
                 client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._bridge = Bridge(gate.app, self)
             self._bridge.begin(head, exchange, client.peer, secure=False)
+            if self._whole:
+                self._bridge.finish()
             return
         dropped, trust = nominated(head.headers), exchange.rules.trust
         sent = towards_upstream(exchange.request_headers, head, dropped, client.peer, trust, secure=False)
@@ -355,7 +358,7 @@ class Relay:
             method=self._head.method,
             target=self._head.target,
             status=outlet.status,
-            seconds=asyncio.get_running_loop().time() - self._started,
+            seconds=time.perf_counter() - self._started,
             sent=outlet.sent,
             jurisdiction=decision.jurisdiction.name if decision is not None else "",
         )

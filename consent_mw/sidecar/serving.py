@@ -43,7 +43,7 @@ class Settings:
     admin: tuple[str, int] | None = None
     admin_token: str = ""
     drain: float = 30.0
-    access_log: bool = False
+    access_log: bool = True
 
 
 def prepare(settings: Settings) -> Gate:
@@ -74,8 +74,9 @@ def _require_vendor_keys(policy: Policy) -> None:
 async def serve(settings: Settings, gate: Gate, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT. Raises ServeError when a port cannot be taken."""
     loop = asyncio.get_running_loop()
-    log = AccessLog(sys.stderr if settings.access_log else None)
-    plane = Plane(gate, Pool(settings.upstream), Meters(), log)
+    meters = Meters()
+    log = AccessLog(sys.stderr.fileno() if settings.access_log else None, meters)
+    plane = Plane(gate, Pool(settings.upstream), meters, log)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -122,6 +123,7 @@ async def serve(settings: Settings, gate: Gate, announce: Callable[[str], None])
             connection.abort()
         plane.pool.close()
         await gate.stop(min(settings.drain, 5.0))
+        await asyncio.to_thread(log.close)
         if settings.uds and servers:
             with contextlib.suppress(OSError):
                 os.unlink(settings.uds)  # noqa: PTH108  one call, already off the request path

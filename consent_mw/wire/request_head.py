@@ -136,9 +136,10 @@ def _locate(
         host, target = absolute[1], absolute[2] or b"/"
         target = target if target.startswith(b"/") else b"/" + target
         headers = [(name, host if name.lower() == b"host" else value) for name, value in headers]
+        headers = headers if hosts else [(b"Host", host), *headers]
     else:
         host = hosts[0] if hosts else b""
-    if hosts and not _HOST.fullmatch(host):
+    if not all(_HOST.fullmatch(one) for one in (*hosts, *([host] if absolute else []))):
         return Refusal(400, "the Host is malformed")
     if not target.startswith(b"/") and not (target == b"*" and method == b"OPTIONS"):
         return Refusal(400, "the request target is malformed")

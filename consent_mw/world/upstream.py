@@ -149,6 +149,11 @@ class Pool:
         if connection in self._idle:
             self._idle.remove(connection)
 
+    def sweep(self, now: float) -> None:
+        """Close what has been idle for too long."""
+        while self._idle and now - self._idle[0].idle_since >= IDLE_KEPT:
+            self._idle.popleft().close()
+
     def close(self) -> None:
         """Close every idle connection."""
         while self._idle:

@@ -1,7 +1,7 @@
 """Answering: a person's choice becomes a receipt, a cookie and a recall, in that order of importance.
 
 Rule: a no is never lost: with the store down, or above the limit, the cookie alone carries it.
-Rule: a yes needs its receipt first; without one it is not taken.
+Rule: a yes needs its receipt first; without one it is not taken, but the no beside it is.
 Rule: the same choice again writes nothing.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from consent_mw.asgi.routes.guard import RefusedRequest
 from consent_mw.core.consent import Consent, choose, standing
 from consent_mw.core.decision import decide
+from consent_mw.core.facts import Facts
 from consent_mw.core.policy import Policy
 from consent_mw.core.terms import Answer, Signal, Status
 from consent_mw.errors import StoreError
@@ -39,7 +40,8 @@ class Choice:
 async def answer(exchange: Exchange, choice: Choice) -> bool:
     """Take the choice into the exchange (consent, facts, decision). Returns whether anything changed.
 
-    Raises RefusedRequest 503 where a yes cannot be recorded, 429 above the limit of this address.
+    Raises RefusedRequest 503 where a yes cannot be recorded, 429 above the limit of this address; what the choice
+    refuses is taken even then.
     """
     facts = exchange.facts
     if facts is None:
@@ -58,9 +60,17 @@ async def answer(exchange: Exchange, choice: Choice) -> bool:
         for now, then in zip(now_says.answers, then_says.answers, strict=True)
     )
     refusal = await _record(exchange, before, after, choice.how, agrees=agrees)
-    if refusal is not None and refusal.status == 429:
-        raise refusal
+    if refusal is None:
+        await exchange.gate.recall_denied(exchange)
+        return True
+    if agrees:
+        after = _only_the_no(before, choice.answers, policy, facts)
+        if after == before:
+            raise refusal
+        take(exchange, after)
     await exchange.gate.recall_denied(exchange)
+    if agrees or refusal.status == 429:
+        raise refusal
     return True
 
 
@@ -72,10 +82,20 @@ async def withdraw(exchange: Exchange, how: str) -> bool:
     return changed
 
 
+def _only_the_no(before: Consent, answers: Mapping[str, bool], policy: Policy, facts: Facts) -> Consent:
+    """The consent with what these answers newly refuse, where their yes cannot be taken; else `before` itself."""
+    names = {one.name for one in policy.optional_purposes if before.answers.get(one.name) is not False}
+    refused = {name: False for name, yes in answers.items() if name in names and not yes}
+    return choose(before, refused, policy, facts.jurisdiction, facts.now) if refused else before
+
+
 async def _record(
     exchange: Exchange, before: Consent, after: Consent, how: str, *, agrees: bool
 ) -> RefusedRequest | None:
-    """Write the receipt and take the new consent; a pure no is taken even where no receipt can be written."""
+    """Write the receipt and take the new consent; a pure no is taken even where no receipt can be written.
+
+    Returns why there is no receipt, if there is none.
+    """
     refusal: RefusedRequest | None = None
     try:
         if not exchange.gate.limiter.admits(exchange.address):
@@ -84,10 +104,9 @@ async def _record(
             after = await _with_receipt(exchange, before, after, how)
     except StoreError:
         exchange.gate.count("store_failed")
-        refusal = RefusedRequest(503, "your choice cannot be recorded right now, so nothing was changed")
-    if refusal is not None and agrees:
-        raise refusal
-    take(exchange, after)
+        refusal = RefusedRequest(503, "your choice cannot be recorded right now, so that no yes was taken")
+    if refusal is None or not agrees:
+        take(exchange, after)
     return refusal
 
 

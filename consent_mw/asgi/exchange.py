@@ -87,8 +87,8 @@ class Exchange:
 
     @property
     def page(self) -> bool:
-        """Whether this asks for a page that is a visit."""
-        return self.seen.document and not self.seen.speculative
+        """Whether this asks for a page that is a visit: a HEAD only asks what a visit would get."""
+        return self.seen.document and self.seen.method == b"GET" and not self.seen.speculative
 
     @property
     def shared(self) -> bool:

@@ -261,7 +261,8 @@ class Gate:
     def _within_share(self, exchange: Exchange) -> bool:
         """Whether this visitor is of the share that `[scope] percent` puts under the policy."""
         percent = exchange.rules.policy.scope.percent
-        if percent >= 100:
+        # Who answered stays under the policy: a no must not be forgotten because an address changed.
+        if percent >= 100 or exchange.person.consent is not NO_CONSENT:
             return True
         bucket = int(self.keyring.digest("share", exchange.address)[:8], 16) % 100
         return bucket < percent

@@ -64,7 +64,12 @@ class Ruleset:
         if not self._exact and not self._under:
             return False
         plain = unquote_to_bytes(path)
-        if b"/../" in plain + b"/" or b"/./" in plain + b"/" or b"\\" in plain or b"//" in plain or b"\0" in plain:
+        if b"%2f" in path.lower() or any(
+            one in plain for one in (b"\\", b"//", b"\0", b"%2e", b"%2E", b"%2f", b"%2F")
+        ):
+            return False
+        # Some servers cut a segment's parameters off before they look for dots (`/api/..;/page`).
+        if any(segment.partition(b";")[0] in (b".", b"..") for segment in plain.split(b"/")):
             return False
         return plain in self._exact or any(plain.startswith(prefix) for prefix in self._under)
 

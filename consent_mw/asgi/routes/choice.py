@@ -59,7 +59,9 @@ def json_choice(sent: Mapping[str, object], policy: Policy) -> Choice:
     """The choice that a JSON object makes; a purpose it does not name keeps its answer."""
     unknown = sorted(set(sent) - {"purposes", "all", "seen"})
     if unknown:
-        raise RefusedRequest(400, f"`{unknown[0][:40]}` is not one of `purposes`, `all`, `seen`")
+        # A lone surrogate is JSON, but nothing that an answer in UTF-8 can repeat.
+        named = unknown[0][:40].encode("utf-8", "replace").decode()
+        raise RefusedRequest(400, f"`{named}` is not one of `purposes`, `all`, `seen`")
     if not sent:
         raise RefusedRequest(400, "send `purposes`, `all` or `seen`")
     for name in ("all", "seen"):

@@ -1,0 +1,133 @@
+"""Visits that once went wrong, each kept so that it does not go wrong again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consent_mw.asgi.ruleset import Route
+from tests.journeys.site import BERLIN, NEW_YORK, POLICY, VENDOR, Browser, Site, mounted, receiving
+
+
+@contextmanager
+def visiting(folder: Path, address: str = NEW_YORK, policy: str = POLICY) -> Iterator[Browser]:
+    """A browser before a fresh site, closed at the end."""
+    browser = Browser(mounted(Site(), folder, policy), address)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+def test_half_of_a_surrogate_pair_as_a_name_is_a_400(tmp_path: Path, accept: str) -> None:
+    with visiting(tmp_path) as browser:
+        kind = {"content-type": "application/json", "accept": accept}
+        assert browser.post("/_consent/choice", content=b'{"\\ud800": 1}', headers=kind).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [{"json": {"purposes": {"analytics": True, "cross_site": False}}}, {"data": {"purpose": "analytics"}}],
+    ids=["json", "form"],
+)
+def test_the_no_beside_a_yes_is_taken_while_the_store_is_down(tmp_path: Path, choice: dict[str, Any]) -> None:
+    middleware = mounted(Site(), tmp_path)
+    browser = Browser(middleware, NEW_YORK)
+    browser.get()
+    store, middleware.gate.store = middleware.gate.store, None
+    answer = browser.post("/_consent/choice", **choice)
+    middleware.gate.store = store
+    said = {name: one["reason"] for name, one in browser.state()["purposes"].items()}
+    browser.close()
+    assert answer.status_code == 503
+    assert said == {"essential": "essential", "analytics": "opt-out-default", "cross_site": "consent-refused"}
+
+
+def test_the_no_beside_a_yes_is_taken_above_the_limit(tmp_path: Path) -> None:
+    middleware = mounted(Site(), tmp_path)
+    browser = Browser(middleware, NEW_YORK)
+    browser.get()
+    middleware.gate.limiter.admits = lambda _: False  # type: ignore[method-assign]  # as after a flood
+    answer = browser.choose(purposes={"analytics": True, "cross_site": False})
+    said = browser.state()["purposes"]["cross_site"]["reason"]
+    browser.close()
+    assert (answer.status_code, said) == (429, "consent-refused")
+
+
+def test_a_yes_alone_changes_nothing_while_the_store_is_down(tmp_path: Path) -> None:
+    middleware = mounted(Site(), tmp_path)
+    browser = Browser(middleware, BERLIN)
+    browser.get()
+    store, middleware.gate.store = middleware.gate.store, None
+    answer = browser.choose(all=True)
+    middleware.gate.store = store
+    status = browser.state()["consent"]["status"]
+    browser.close()
+    assert (answer.status_code, answer.headers.get_list("set-cookie"), status) == (503, [], "unknown")
+
+
+def test_a_withdrawal_above_the_limit_recalls_what_is_queued(tmp_path: Path) -> None:
+    middleware = mounted(Site(), tmp_path)
+    browser = Browser(middleware, NEW_YORK)
+    browser.get()
+    recalled: list[list[str]] = []
+    recall = middleware.gate.reporter.recall
+
+    def watched(exchange: Any) -> Any:
+        recalled.append(middleware.gate.reporter.subjects(exchange))
+        return recall(exchange)
+
+    middleware.gate.reporter.recall = watched  # type: ignore[method-assign]  # to see that it is asked
+    middleware.gate.limiter.admits = lambda _: False  # type: ignore[method-assign]  # as after a flood
+    answer = browser.post("/_consent/withdraw")
+    browser.close()
+    assert (answer.status_code, len(recalled)) == (429, 1)
+
+
+def test_a_head_is_no_visit(tmp_path: Path) -> None:
+    with receiving() as vendor:
+        policy = POLICY + VENDOR.format(port=vendor.server_address[1])
+        with visiting(tmp_path, policy=policy) as browser:
+            asked = {"sec-fetch-dest": "document"}
+            answer = browser._run(browser._client.head("/", headers=asked))
+        assert vendor.wait_for(1, 0.3) == []
+    assert answer.headers.get_list("set-cookie") == []
+    assert answer.headers["cache-control"] == "private, no-cache"
+
+
+def test_a_no_holds_for_a_visitor_outside_the_share(tmp_path: Path) -> None:
+    site = Site()
+    site.headers.append((b"set-cookie", b"_ga=1"))
+    middleware = mounted(site, tmp_path, POLICY.replace("[client_address]", "[scope]\npercent = 0\n[client_address]"))
+    browser = Browser(middleware, NEW_YORK)
+    before = browser.get().headers.get_list("set-cookie")
+    browser.choose(all=False)
+    after = browser.get().headers.get_list("set-cookie")
+    browser.close()
+    assert before == ["_ga=1"]
+    assert not any(line.startswith("_ga=1") for line in after)
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        (b"/api/x", Route.PASS),
+        (b"/api/a;b=1/x", Route.PASS),
+        (b"/api/..hidden", Route.PASS),
+        (b"/api%2fx", Route.FORWARD),
+        (b"/api/..;/page", Route.FORWARD),
+        (b"/api/%2e%2e;a=b/page", Route.FORWARD),
+        (b"/api/%252e%252e/page", Route.FORWARD),
+        (b"/api/%252E%252E%252fpage", Route.FORWARD),
+        (b"/api/../page", Route.FORWARD),
+        (b"/api//page", Route.FORWARD),
+    ],
+)
+def test_a_path_that_servers_read_differently_is_not_excluded(tmp_path: Path, path: bytes, route: Route) -> None:
+    policy = POLICY.replace("[client_address]", '[scope]\nexclude = ["/api/*"]\n[client_address]')
+    assert mounted(Site(), tmp_path, policy).gate.rules.route(path) is route

@@ -54,12 +54,13 @@ def _run(stack: contextlib.ExitStack, visits: int | None, port: int) -> int:
     for server in (shop, receiver):
         server.begin()
         stack.callback(server.end)
-    policy = folder / "policy.toml"
-    policy.write_text(demo_policy(receiver.url), encoding="utf-8")
-    site = stack.enter_context(sidecar(folder, policy, shop.url))
+    file = folder / "policy.toml"
+    file.write_text(demo_policy(receiver.url), encoding="utf-8")
+    policy = load_policy(file)
+    site = stack.enter_context(sidecar(folder, file, shop.url))
     if visits is not None:
-        return drive(visits, site, receiver, shop)
-    control = _control(port, load_policy(policy), site, receiver, shop)
+        return drive(visits, policy, site, receiver, shop)
+    control = _control(port, policy, site, receiver, shop)
     control.begin()
     stack.callback(control.end)
     click.echo(_told(control.url, site, receiver.url))

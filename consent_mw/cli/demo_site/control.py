@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -16,12 +17,12 @@ from consent_mw.cli.demo_site.listening import Answers, Server, page
 from consent_mw.cli.demo_site.people import PERSONAS, Persona
 from consent_mw.cli.demo_site.receiver import Receiver
 from consent_mw.cli.demo_site.shop import Shop
-from consent_mw.cli.demo_site.visits import Step, Visit, Visitors
+from consent_mw.cli.demo_site.visits import OURS, Step, Visit, VisitFailedError, Visitors
 from consent_mw.core.explain import SENTENCES
 from consent_mw.core.policy import Policy
 from consent_mw.core.terms import Reason
 
-ARRIVES_WITHIN = 2.0
+ARRIVES_WITHIN = 1.5
 """Seconds that an event gets to arrive before the page is shown without it."""
 
 ANSWERS = {"": "does not answer", "accept": "says yes to all", "reject": "says no to all"}
@@ -64,11 +65,15 @@ class ControlPages(Answers):
         says = says if says in ANSWERS else ""
         signs_in = "signs_in" in asked
         people = [one for one in PERSONAS if one.key in asked.get("as", ())]
-        shown = [self.server.visit(replace(one, chooses=says, signs_in=signs_in)) for one in people]
         chosen = {one.key for one in people} or {"berlin", "california"}
         body = self._head() + _form(chosen, says, signs_in)
-        if shown:
-            body += _comparison(shown, self.server.policy)
+        try:
+            with ThreadPoolExecutor(len(PERSONAS)) as pool:
+                going = [replace(one, chooses=says, signs_in=signs_in) for one in people]
+                shown = list(pool.map(self.server.visit, going))
+            body += _comparison(shown, self.server.policy) if shown else ""
+        except VisitFailedError as error:
+            body += f"<p class=no>{escape(str(error))}</p>"
         self.answer(page("consent_mw: visit as somebody", body), headers=[("Cache-Control", "no-store")])
 
     def _head(self) -> str:
@@ -110,16 +115,16 @@ def _comparison(shown: Shown, policy: Policy) -> str:
         _row(
             "Found in", [f"{one['country'] or 'an unknown country'}: {one['jurisdiction']}" for one in states], escape
         ),
-        _row("Purposes, and why", shown, lambda one: _purposes(one[0])),
     ]
     longest = max((visit.steps for visit, _ in shown), key=len)
     for index, step in enumerate(longest):
-        steps = [(visit.steps[index], visit) for visit, _ in shown]
+        steps = [visit.steps[index] for visit, _ in shown]
         rows += [
             f'<tr><th colspan="{len(shown) + 1}"><h2>{escape(step.label)}</h2></th></tr>',
-            _row("Answered with", steps, lambda one: _answered(one[0])),
-            _row("Cookies from the browser", steps, lambda one: _to_site(one[0], one[1], policy)),
-            _row("Cookies set by the site", steps, lambda one: _to_browser(one[0], one[1], policy)),
+            _row("Purposes, and why", list(zip(steps, people, strict=True)), lambda one: _purposes(*one)),
+            _row("Answered with", steps, _answered),
+            _row("Cookies from the browser", steps, lambda one: _to_site(one, policy)),
+            _row("Cookies set by the site", steps, lambda one: _to_browser(one, policy)),
         ]
     rows.append(f'<tr><th colspan="{len(shown) + 1}"><h2>What reached the vendor</h2></th></tr>')
     rows.append(_row("Permitted at the end", states, lambda one: _permitted(one["vendors"])))
@@ -132,10 +137,12 @@ def _row(label: str, values: Sequence[Any], cell: Callable[[Any], str]) -> str:
     return f"<tr><th>{label}</th>{''.join(f'<td>{cell(one)}</td>' for one in values)}</tr>"
 
 
-def _purposes(visit: Visit) -> str:
+def _purposes(step: Step, person: Persona) -> str:
+    signal = " and ".join("GPC" if name == "Sec-GPC" else name for name, _ in person.signals)
     return _list(
-        f'<b class="{"yes" if told["allowed"] else "no"}">{escape(name)}</b><small>{_why(visit, name)}</small>'
-        for name, told in visit.state["purposes"].items()
+        f'<b class="{"yes" if told["allowed"] else "no"}">{escape(name)}</b>'
+        f"<small>{escape(SENTENCES[Reason(told['reason'])].format(signal=signal))}</small>"
+        for name, told in step.state["purposes"].items()
     )
 
 
@@ -145,31 +152,28 @@ def _answered(step: Step) -> str:
     return f"{step.status}{banner}{tk}"
 
 
-def _to_site(step: Step, visit: Visit, policy: Policy) -> str:
+def _to_site(step: Step, policy: Policy) -> str:
     dropped = step.dropped_to_site
-    return _list(_cookie(one, one not in dropped, visit, policy) for one in step.sent)
+    lines = [_cookie(one, one not in dropped, policy) for one in step.sent if one not in OURS]
+    ours = [one for one in step.sent if one in OURS]
+    return _list(
+        [*lines, *(f"<code>{escape(one)}</code><small>consent_mw's own: stays with it</small>" for one in ours)]
+    )
 
 
-def _to_browser(step: Step, visit: Visit, policy: Policy) -> str:
+def _to_browser(step: Step, policy: Policy) -> str:
     offered = step.reached.set if step.reached is not None else ()
     ours = [one for one in step.set if one not in offered]
-    lines = [_cookie(one, one in step.set, visit, policy) for one in offered]
+    lines = [_cookie(one, one in step.set, policy) for one in offered]
     lines += [f'<code class="yes">{escape(one)}</code><small>set by consent_mw itself</small>' for one in ours]
     return _list([*lines, *(f"<code>{escape(one)}</code><small>deleted</small>" for one in dict.fromkeys(step.gone))])
 
 
-def _cookie(name: str, passed: bool, visit: Visit, policy: Policy) -> str:
+def _cookie(name: str, passed: bool, policy: Policy) -> str:
     rule = policy.cookie_rule(name)
     why = f"{escape(rule.purpose)} is {'allowed' if passed else 'denied'}" if rule is not None else "no rule names it"
-    if name.startswith("__Host-"):
-        why, passed = "consent_mw's own: kept from the site", False
     mark = "passed" if passed else "dropped"
     return f'<code class="{"yes" if passed else "no"}">{escape(name)}</code><small>{mark}: {why}</small>'
-
-
-def _why(visit: Visit, purpose: str) -> str:
-    signal = " and ".join("GPC" if name == "Sec-GPC" else name for name, _ in visit.person.signals)
-    return escape(SENTENCES[Reason(visit.state["purposes"][purpose]["reason"])].format(signal=signal))
 
 
 def _permitted(vendors: dict[str, list[str]]) -> str:
@@ -179,8 +183,19 @@ def _permitted(vendors: dict[str, list[str]]) -> str:
 def _arrived(events: list[dict[str, Any]]) -> str:
     return _list(
         f"<b>{escape(str(event.get('event', 'an event')))}</b>"
-        + "".join(f"<small>{escape(str(name))}: {escape(str(value))}</small>" for name, value in event.items())
+        + "".join(
+            f"<small>{escape(str(name))}: {escape(_told(name, value))}</small>" for name, value in event.items()
+        )
         for event in events
+    )
+
+
+def _told(name: str, value: object) -> str:
+    """A value as people read it."""
+    return (
+        time.strftime("%H:%M:%S", time.localtime(value))
+        if name == "time" and isinstance(value, float)
+        else str(value)
     )
 
 

@@ -30,7 +30,7 @@ p { max-width: 46rem } a { color: var(--mark) } small, .soft { color: var(--soft
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .5rem .8rem; border-bottom: 1px solid var(--line);
   min-width: 7.5rem }
-tbody th { font-weight: 600; color: var(--soft); min-width: 9rem } td small { display: block }
+tbody th { font-weight: 600; color: var(--soft); min-width: 9rem } td small, th small { display: block; font-weight: 400 }
 tr:last-child > * { border-bottom: 0 }
 ul { margin: 0; padding: 0; list-style: none } li { margin: 0 0 .35rem }
 code { font: .88em ui-monospace, monospace; overflow-wrap: anywhere }

@@ -36,12 +36,10 @@ fetch("/collect", { method: "POST", body: JSON.stringify(seen) });
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """One request as the site saw it: the names of the cookies that it came with and of those that it set, and what
-    the sidecar said of the decision."""
+    """One request as the site saw it: the names of the cookies that it came with, and of those that it set."""
 
-    cookies: tuple[str, ...]
-    set: tuple[str, ...]
-    told: tuple[tuple[str, str], ...]
+    cookies: tuple[str, ...] = ()
+    set: tuple[str, ...] = ()
 
 
 class Shop(Server):
@@ -102,8 +100,7 @@ class ShopPages(Answers):
         self.answer(b"", status=303, headers=headers)
 
     def _remember(self, lines: tuple[str, ...]) -> None:
-        told = [(name.lower(), value) for name, value in self.headers.items() if name.lower().startswith("consent-")]
-        reached = Reached(tuple(self._held()), tuple(_name(line) for line in lines), tuple(told))
+        reached = Reached(tuple(self._held()), tuple(_name(line) for line in lines))
         self.server.remember(self.plain_path, reached)
 
     def _held(self) -> list[str]:

@@ -27,7 +27,7 @@ OURS = ("__Host-consent", "__Host-vid")
 @dataclass(frozen=True, slots=True)
 class Step:
     """One request of a visit. `sent` are the names of the browser's cookies, `set` those that the answer set, and
-    `gone` those that it deleted; `permitted` are the fields that the vendor may get under the state just before."""
+    `gone` those that it deleted; `state` is what the sidecar said (SPEC 6) just before."""
 
     label: str
     path: str
@@ -38,19 +38,29 @@ class Step:
     set: tuple[str, ...]
     gone: tuple[str, ...]
     reached: Reached | None
-    permitted: frozenset[str]
+    state: Mapping[str, Any]
+
+    @property
+    def permitted(self) -> frozenset[str]:
+        """The fields that a vendor may get."""
+        return frozenset(name for fields in self.state["vendors"].values() for name in fields)
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """Cookies that reached the site, or the browser from it."""
+        reached = self.reached or Reached()
+        return (*reached.cookies, *(name for name in reached.set if name in self.set))
 
     @property
     def dropped_to_site(self) -> tuple[str, ...]:
         """Cookies of the site that the browser sent and the site did not get."""
-        reached = self.reached.cookies if self.reached is not None else ()
-        return tuple(name for name in self.sent if name not in reached and name not in OURS)
+        reached = self.reached or Reached()
+        return tuple(name for name in self.sent if name not in reached.cookies and name not in OURS)
 
     @property
     def dropped_to_browser(self) -> tuple[str, ...]:
         """Cookies that the site set and the browser did not get."""
-        offered = self.reached.set if self.reached is not None else ()
-        return tuple(name for name in offered if name not in self.set)
+        return tuple(name for name in (self.reached or Reached()).set if name not in self.set)
 
     @property
     def identified(self) -> bool:
@@ -60,11 +70,19 @@ class Step:
 
 @dataclass(slots=True)
 class Visit:
-    """What somebody did, and the state (SPEC 6) that they ended in."""
+    """What somebody did, step by step."""
 
     person: Persona
     steps: list[Step] = field(default_factory=list)
-    state: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """The state that they ended in."""
+        return self.steps[-1].state
+
+
+class VisitFailedError(Exception):
+    """A visit that came to no answer; the message says why."""
 
 
 class Visitors:
@@ -77,7 +95,10 @@ class Visitors:
         self._numbers = itertools.count(1)
 
     def visit(self, person: Persona) -> Visit:
-        """Open a page; answer and open another where this person answers; sign in where they sign in."""
+        """Open a page; answer and open another where this person answers; sign in where they sign in.
+
+        Raises VisitFailedError where there is no answer, or none that a browser could read.
+        """
         path = f"/letters/{next(self._numbers)}"
         browser = Browser(self._host, self._port, person)
         visit = Visit(person)
@@ -90,13 +111,14 @@ class Visitors:
                 )
             if person.signs_in:
                 self._step(visit, browser, "Signing in", f"{path}/login", form=b"name=Ann")
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise VisitFailedError(f"a visit to {path} failed: {error}") from error
         finally:
             browser.close()
         return visit
 
     def _step(self, visit: Visit, browser: Browser, label: str, path: str, form: bytes | None = None) -> None:
-        visit.state = browser.state()
-        permitted = frozenset(name for fields in visit.state["vendors"].values() for name in fields)
+        state = browser.state()
         sent = tuple(browser.cookies)
         answer, body = browser.get(path) if form is None else browser.post(path, form)
         lines = answer.headers.get_all("Set-Cookie") or []
@@ -110,7 +132,7 @@ class Visitors:
             set=tuple(_name(line) for line in lines if not _deletes(line)),
             gone=tuple(_name(line) for line in lines if _deletes(line)),
             reached=self._shop.take(path),
-            permitted=permitted,
+            state=state,
         )
         visit.steps.append(step)
 

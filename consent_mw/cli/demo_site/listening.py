@@ -49,7 +49,7 @@ def page(title: str, body: str, *, head: str = "") -> bytes:
     """A whole page of the demonstration; `title` is text, the rest is markup."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style>{head}</head>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"><style>{STYLE}</style>{head}</head>'
         f"<body><main>{body}</main></body></html>"
     ).encode()
 

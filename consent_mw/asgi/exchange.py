@@ -144,7 +144,11 @@ class Exchange:
         pending = self.gate.reporter.heed(self, told) if told or self._visit_spoke() else None
         if not self.shared:
             return self._enforced(status, response, page, pending)
-        edited, _ = self._filter_set_cookies(response)
+        edited, governed = self._filter_set_cookies(response)
+        ours = self._our_cookies(status, page=False)
+        edited.extend((b"set-cookie", line) for line in ours)
+        if governed or ours:
+            edited = headers.merge_vary(headers.make_private(edited), VARY)
         self.gate.reporter.report(self, status, page)
         return Reply(edited, pending=pending)
 
@@ -214,7 +218,9 @@ class Exchange:
             return None
         if parsed.is_deletion(now):
             return raw
-        if not self.rules.keeps(parsed.name, decision):
+        # A browser sends a nameless cookie as its bare value, which a server then reads as `name=value`.
+        read_as = parsed.name or parsed.value.partition(b"=")[0].strip(b" \t")
+        if not (self.rules.keeps(parsed.name, decision) and self.rules.keeps(read_as, decision)):
             self.gate.count("set_cookie_dropped")
             return None
         rule = self.rules.cookie_rule(parsed.name)

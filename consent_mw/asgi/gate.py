@@ -295,7 +295,9 @@ class Gate:
         day = int(self._clock()) // DAY
         token = self.keyring.sign_identifier(secrets.token_bytes(16), day)
         exchange.person.identifier = self.keyring.read_identifier(token)
-        return [cookies.make_set_cookie(exchange.rules.identifier_cookie, token.encode(), max_age=rule.lasts)]
+        rules = exchange.rules
+        name, domain = rules.identifier_cookie, rules.cookie_domain
+        return [cookies.make_set_cookie(name, token.encode(), max_age=rule.lasts, domain=domain)]
 
     def forget_cookies(self, exchange: Exchange) -> list[bytes]:
         """Deletions of our own cookies."""

@@ -131,3 +131,47 @@ def test_a_no_holds_for_a_visitor_outside_the_share(tmp_path: Path) -> None:
 def test_a_path_that_servers_read_differently_is_not_excluded(tmp_path: Path, path: bytes, route: Route) -> None:
     policy = POLICY.replace("[client_address]", '[scope]\nexclude = ["/api/*"]\n[client_address]')
     assert mounted(Site(), tmp_path, policy).gate.rules.route(path) is route
+
+
+def test_a_nameless_cookie_is_ruled_by_the_name_that_it_is_read_as(tmp_path: Path) -> None:
+    site = Site()
+    site.headers += [(b"set-cookie", line) for line in (b"=_ga=1", b"= adid =1", b"=__Host-consent=x", b"=other=1")]
+    middleware = mounted(site, tmp_path, "dangerously_keep_unlisted = true\n" + POLICY)
+    browser = Browser(middleware, BERLIN)
+    passed = browser.get().headers.get_list("set-cookie")
+    browser.close()
+    assert passed == ["=other=1"]
+
+
+def test_a_shared_page_that_sets_a_cookie_is_not_shared(tmp_path: Path) -> None:
+    site = Site()
+    site.headers += [(b"cache-control", b"public, max-age=60"), (b"set-cookie", b"session=1")]
+    middleware = mounted(site, tmp_path, POLICY.replace("[site]", "[site]\nshared_pages = true"))
+    browser = Browser(middleware, NEW_YORK)
+    with_cookie = browser.get().headers
+    site.headers.pop()
+    without = browser.get().headers
+    browser.close()
+    assert with_cookie.get_list("set-cookie") == ["session=1"]
+    assert (with_cookie["cache-control"], with_cookie["vary"]) == ("private, no-cache", "Cookie, DNT, Sec-GPC")
+    assert (without["cache-control"], "vary" in without) == ("public, max-age=60", False)
+
+
+def test_a_minor_on_a_shared_page_stays_a_minor(tmp_path: Path) -> None:
+    site = Site()
+    site.on_visit = lambda visit: visit.declare_minor()
+    middleware = mounted(site, tmp_path, POLICY.replace("[site]", "[site]\nshared_pages = true"))
+    browser = Browser(middleware, NEW_YORK)
+    browser.get()
+    reason = browser.state()["purposes"]["analytics"]["reason"]
+    browser.close()
+    assert reason == "minor"
+
+
+def test_the_identifier_is_shared_by_subdomains_as_the_answers_are(tmp_path: Path) -> None:
+    policy = POLICY.replace("[site]", '[site]\ncookie_domain = "example.com"').replace("__Host-vid", "__Secure-vid")
+    browser = Browser(mounted(Site(), tmp_path, policy), NEW_YORK)
+    lines = browser.get().headers.get_list("set-cookie")
+    browser.close()
+    assert [line.partition("=")[0] for line in lines] == ["__Secure-vid"]
+    assert "; Domain=example.com;" in lines[0]

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from consent_mw.asgi.ruleset import Route
+from tests.journeys.sidecar import an_origin, serving
 from tests.journeys.site import BERLIN, NEW_YORK, POLICY, VENDOR, Browser, Site, mounted, receiving
 
 
@@ -175,3 +177,10 @@ def test_the_identifier_is_shared_by_subdomains_as_the_answers_are(tmp_path: Pat
     browser.close()
     assert [line.partition("=")[0] for line in lines] == ["__Secure-vid"]
     assert "; Domain=example.com;" in lines[0]
+
+
+def test_the_sidecar_answers_a_withdrawal_without_a_body(tmp_path: Path) -> None:
+    with an_origin() as origin, serving(tmp_path, POLICY, origin.url) as url:
+        asked = {"sec-fetch-site": "same-origin"}
+        answers = [httpx.post(f"{url}/_consent/{route}", headers=asked, timeout=5) for route in ("withdraw", "erase")]
+    assert [one.status_code for one in answers] == [200, 200]

@@ -133,6 +133,8 @@ class Exchange:
 
     def respond(self, status: int, response: Headers) -> Reply:
         """What the browser gets of this response head, and what is done on the way."""
+        if self.route is Route.PASS:
+            return Reply([pair for pair in response if pair[0].lower() not in OUTBOUND_RESERVED])
         if self.decision is None or (status == 101 and not self.rules.enforced):
             return Reply(response)
         told = [pair for pair in response if pair[0].lower() in OUTBOUND_RESERVED]
@@ -159,7 +161,7 @@ class Exchange:
         edited.extend((b"set-cookie", line) for line in ours)
         if page:
             edited.append((b"tk", decision.tk.encode()))
-        if page or governed or ours:
+        if page or governed or ours or self._may_be_page(response):
             edited = headers.merge_vary(headers.make_private(edited), VARY)
         editor = None
         if page and self.editable:
@@ -185,13 +187,11 @@ class Exchange:
     def _is_page(self, status: int, response: Headers) -> bool:
         if not (self.seen.document or self.seen.frame):
             return False
-        if status == 304:
-            return True
-        kind = headers.first(response, b"content-type")
-        if kind is None:
-            return False
-        media = kind.partition(b";")[0].strip().lower()
-        return media in (b"text/html", b"application/xhtml+xml")
+        return status == 304 or _is_html(response)
+
+    def _may_be_page(self, response: Headers) -> bool:
+        """Whether what was not asked for as a page is one all the same, which a shared cache could serve as one."""
+        return self.seen.method in (b"GET", b"HEAD") and _is_html(response)
 
     def _filter_set_cookies(self, response: Headers) -> tuple[Headers, bool]:
         """The response with each Set-Cookie brought under the rules, and whether it had any."""
@@ -305,6 +305,11 @@ class Exchange:
         if self.facts is None:
             raise ValueError("an exchange without facts has no time")
         return self.facts.now
+
+
+def _is_html(response: Headers) -> bool:
+    kind = headers.first(response, b"content-type") or b""
+    return kind.partition(b";")[0].strip().lower() in (b"text/html", b"application/xhtml+xml")
 
 
 def _filter_request_cookies(

@@ -23,7 +23,7 @@ from consent_mw.asgi.limiter import Limiter
 from consent_mw.asgi.observe import Observation, observe
 from consent_mw.asgi.reporting import Reporter
 from consent_mw.asgi.routes.app import visitor_routes
-from consent_mw.asgi.ruleset import Headers, Route, Ruleset, strip_reserved
+from consent_mw.asgi.ruleset import CONSENT_COOKIES, Headers, Route, Ruleset, strip_reserved
 from consent_mw.asgi.visit import Visit
 from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.decision import decide
@@ -231,8 +231,8 @@ class Gate:
         if not values:
             return person
         for cookie in cookies.split_cookies(values):
-            if cookie.name == rules.consent_cookie and person.consent is NO_CONSENT:
-                person.consent = self._consent(cookie.value) or NO_CONSENT
+            if cookie.name in CONSENT_COOKIES:
+                person.consent = _newer(person.consent, self._consent(cookie.value))
             elif cookie.name == rules.identifier_cookie and person.identifier is None:
                 person.identifier = self._identifier(rules, cookie.value)
         return person
@@ -300,12 +300,17 @@ class Gate:
         return [cookies.make_set_cookie(name, token.encode(), max_age=rule.lasts, domain=domain)]
 
     def forget_cookies(self, exchange: Exchange) -> list[bytes]:
-        """Deletions of our own cookies."""
-        return [
-            line
-            for name in sorted(exchange.rules.own_cookies)
-            for line in cookies.expire_cookies(name, exchange.rules.own_parties, exchange.seen.host)
+        """Deletions of our own cookies. A refusal is not forgotten: a bare no stays, with nothing else in it."""
+        held = exchange.person.consent
+        refused = {name: False for name, yes in held.answers.items() if not yes}
+        rules = exchange.rules
+        bare = Consent(refused, held.at, held.revision, seen=held.seen, minor=held.minor, issued=held.issued)
+        stays = [self.consent_cookie(rules, bare)] if refused or held.minor else []
+        gone = [name for name in sorted(rules.own_cookies) if not (stays and name == rules.consent_cookie)]
+        lines = [
+            line for name in gone for line in cookies.expire_cookies(name, rules.own_parties, exchange.seen.host)
         ]
+        return [*lines, *stays]
 
     # what stands behind
 
@@ -346,6 +351,13 @@ class Gate:
         pending = self.reporter.recall(exchange)
         if pending is not None:
             await self.settled(pending)
+
+
+def _newer(held: Consent, found: Consent | None) -> Consent:
+    """The consent that was issued last, where a browser holds several."""
+    if found is None:
+        return held
+    return found if held is NO_CONSENT or found.issued > held.issued else held
 
 
 def _remember(verified: dict[bytes, T], raw: bytes, value: T) -> None:

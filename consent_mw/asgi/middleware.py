@@ -56,7 +56,7 @@ class ConsentMiddleware:
             await self._ours(scope, receive, send, exchange)
             return
         if exchange.route is Route.PASS:
-            await self.app({**scope, "headers": exchange.request_headers}, receive, send)
+            await self.app({**scope, "headers": exchange.request_headers}, receive, _wrap_send(send, exchange))
             return
         await self.app(_inner_scope(scope, exchange), receive, _wrap_send(send, exchange))
 

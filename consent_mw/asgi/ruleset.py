@@ -20,6 +20,9 @@ Headers = list[tuple[bytes, bytes]]
 
 DNT_RESOURCE: Final = b"/.well-known/dnt/"
 GPC_RESOURCE: Final = b"/.well-known/gpc.json"
+CONSENT_COOKIES: Final = (b"__Host-consent", b"__Secure-consent")
+"""The consent cookie without and with `cookie_domain`; both are read, so that changing that forgets no answer."""
+
 NAMES_KEPT: Final = 8192
 """Bound of the cookie names whose rule is remembered; names come from visitors, so they are not trusted to be few."""
 
@@ -41,10 +44,10 @@ class Ruleset:
         self.trust = Trust(policy.client_address.trusted, policy.client_address.header)
         self.prefix = policy.site.prefix.rstrip("/").encode()
         domain = policy.site.cookie_domain
-        self.consent_cookie = b"__Secure-consent" if domain else b"__Host-consent"
+        self.consent_cookie = CONSENT_COOKIES[1 if domain else 0]
         self.cookie_domain = domain or None
         self.identifier_cookie = policy.identifier.cookie.encode() if policy.identifier else b""
-        self.own_cookies = frozenset(name for name in (self.consent_cookie, self.identifier_cookie) if name)
+        self.own_cookies = frozenset(name for name in (*CONSENT_COOKIES, self.identifier_cookie) if name)
         self.own_parties = (domain,) if domain else ()
         self._exact = frozenset(one.encode() for one in policy.scope.exclude if not one.endswith("*"))
         self._under = tuple(one[:-1].encode() for one in policy.scope.exclude if one.endswith("*"))

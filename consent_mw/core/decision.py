@@ -215,7 +215,11 @@ class DecisionTable:
             allowed=allowed,
             features=MappingProxyType(_features(policy, place, allowed)),
             fields=MappingProxyType(_fields(policy, place, allowed)),
-            ask=enforced and place.banner is Banner.ASK and not current and bool(policy.optional_purposes),
+            ask=enforced
+            and place.banner is Banner.ASK
+            and not current
+            and not key.minor
+            and bool(policy.optional_purposes),
             notice=enforced and place.banner is Banner.NOTICE and not key.seen,
             dnt=key.dnt,
             gpc=key.gpc,

@@ -219,7 +219,7 @@ class Relay:
         protocols = [value for name, value in answer.headers if name.lower() == b"upgrade"]
         self._tunnel = answer.status == 101
         reply = Reply(towards_browser(answer.headers))
-        if exchange.route is Route.FORWARD:
+        if exchange.route is not Route.OURS:
             try:
                 reply = exchange.respond(answer.status, reply.headers)
             except Exception:

@@ -129,3 +129,63 @@ def test_without_keys_there_is_no_middleware(tmp_path: Path, monkeypatch: pytest
     file.write_text(POLICY)
     with pytest.raises(KeysError, match="CONSENT_MW_KEYS"):
         ConsentMiddleware(Site(), policy=file)
+
+
+def test_erasing_leaves_a_bare_no_where_there_was_one(tmp_path: Path) -> None:
+    visitor = Browser(mounted(Site(), tmp_path), NEW_YORK)
+    visitor.choose(all=False)
+    visitor.post("/_consent/erase", json={})
+    state = visitor.state()
+    visitor.close()
+    assert state["purposes"]["analytics"] == {"allowed": False, "reason": "consent-refused"}
+    assert state["consent"]["receipt"] is None
+
+
+def test_a_policy_that_begins_to_share_answers_forgets_none(tmp_path: Path) -> None:
+    visitor = Browser(mounted(Site(), tmp_path), NEW_YORK)
+    visitor.choose(all=False)
+    held = {cookie.name: cookie.value or "" for cookie in visitor._client.cookies.jar}
+    visitor.close()
+    policy = POLICY.replace('policy_url = "', 'cookie_domain = "example.com"\npolicy_url = "').replace(
+        "__Host-vid", "__Secure-vid"
+    )
+    site = Site()
+    later = Browser(mounted(site, tmp_path, policy), NEW_YORK)
+    for name, value in held.items():
+        later.hold(name, value)
+    state = later.state()
+    later.get("/")
+    later.close()
+    assert state["consent"]["status"] == "refused"
+    assert site.header(b"cookie") == []
+
+
+def test_what_an_excluded_path_says_to_us_does_not_reach_the_browser(tmp_path: Path) -> None:
+    site = Site()
+    site.headers.append((b"consent-identify", b'email="ann@example.com"'))
+    browser = Browser(mounted(site, tmp_path, POLICY + '[scope]\nexclude = ["/api/*"]\n'), BERLIN)
+    answer = browser.get("/api/x")
+    browser.close()
+    assert "consent-identify" not in answer.headers
+    assert answer.content == site.body
+
+
+def test_a_page_asked_for_by_a_script_is_not_shared_as_the_page_of_all(tmp_path: Path) -> None:
+    site = Site()
+    site.headers.append((b"cache-control", b"public, max-age=600"))
+    browser = Browser(mounted(site, tmp_path), BERLIN)
+    answer = browser.get("/", document=False, accept="*/*")
+    browser.close()
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert answer.content == site.body
+
+
+def test_a_minor_is_not_asked(tmp_path: Path) -> None:
+    site = Site()
+    site.headers.append((b"consent-minor", b"?1"))
+    berliner = Browser(mounted(site, tmp_path), BERLIN)
+    page = berliner.get("/")
+    state = berliner.state()
+    berliner.close()
+    assert b"cmw-banner" not in page.content
+    assert (state["ask"], state["purposes"]["analytics"]["reason"]) == (False, "minor")

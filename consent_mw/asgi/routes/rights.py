@@ -34,7 +34,8 @@ async def erase(request: Request) -> Response:
         number = await exchange.gate.store_result(lambda store: store.erase(subjects, receipt=receipt))
     except StoreError as error:
         raise RefusedRequest(503, "your data cannot be erased right now; nothing was changed") from error
-    lines = [*exchange.gate.forget_cookies(exchange), *exchange.expired_after_a_no()]
+    enforced = exchange.rules.enforced
+    lines = [*exchange.gate.forget_cookies(exchange), *exchange.expired_after_a_no()] if enforced else []
     if posted.form:
         wanted = dict(posted.pairs()).get("return", "")
         back = same_site_path(wanted, exchange.rules.prefix.decode() + "/data")

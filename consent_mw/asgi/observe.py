@@ -29,15 +29,20 @@ _ONE_OF_MANY = frozenset(
     }
 )
 
+_FRAMES = frozenset({b"iframe", b"frame", b"embed", b"object", b"fencedframe"})
+
 
 @dataclass(slots=True)
 class Observation:
-    """The values of the request headers that we look at, by lower-case name, in order."""
+    """The values of the request headers that we look at, by lower-case name, in order. `document`: a GET (or its
+    HEAD) for a page (SPEC 4); `frame`: for the document of a frame, which is gated like a page but is no visit."""
 
     method: bytes
     path: bytes
     query: bytes
     seen: dict[bytes, list[bytes]] = field(default_factory=dict)
+    document: bool = field(default=False, init=False)
+    frame: bool = field(default=False, init=False)
 
     def first(self, name: bytes) -> bytes:
         """The first value of this header, or nothing."""
@@ -66,20 +71,12 @@ class Observation:
             return host.partition("]")[0] + "]"
         return host.partition(":")[0]
 
-    @property
-    def document(self) -> bool:
-        """Whether this asks for a page: a GET (or its HEAD) for a document (SPEC 4)."""
+    def __post_init__(self) -> None:
         if self.method not in (b"GET", b"HEAD"):
-            return False
+            return
         dest = self.first(b"sec-fetch-dest").lower()
-        return dest == b"document" if dest else _accepts_html(self.all(b"accept"))
-
-    @property
-    def frame(self) -> bool:
-        """Whether this asks for the document of a frame: gated like a page, but no visit."""
-        if self.method not in (b"GET", b"HEAD"):
-            return False
-        return self.first(b"sec-fetch-dest").lower() in (b"iframe", b"frame", b"embed", b"object", b"fencedframe")
+        self.document = dest == b"document" if dest else _accepts_html(self.all(b"accept"))
+        self.frame = dest in _FRAMES
 
     @property
     def speculative(self) -> bool:

@@ -22,6 +22,7 @@ from consent_mw.wire.address import truncate
 from consent_mw.wire.cookies import SetCookie, split_cookies
 from consent_mw.wire.query import clean_page, clean_referrer, named_parameters
 from consent_mw.wire.structured import read_instructions
+from consent_mw.wire.vendors import ENCODERS
 from consent_mw.world.store import OutboxRow
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ class Reporter:
         for vendor in decision.policy.vendors:
             if not decision.fields.get(vendor.name):
                 self._gate.count(f"event_refused:{vendor.name}", len(filled))
+                continue
+            if vendor.kind not in ENCODERS:
+                # What nobody can deliver is not stored to wait for it.
+                self._gate.count(f"event_undeliverable:{vendor.name}", len(filled))
                 continue
             for event in filled:
                 allowed = permit(event, decision, vendor)

@@ -126,7 +126,8 @@ OUTBOUND_RESERVED = frozenset({b"consent-identify", b"consent-event", b"consent-
 
 def reserved(name: bytes) -> bool:
     """Whether a request header of this name claims to be one of ours, underscore spellings included."""
-    return name.lower().replace(b"_", b"-") in INBOUND_RESERVED
+    lower = name.lower()
+    return lower.startswith(b"consent") and lower.replace(b"_", b"-") in INBOUND_RESERVED
 
 
 def strip_reserved(headers: Sequence[tuple[bytes, bytes]]) -> Headers:

@@ -23,7 +23,7 @@ from consent_mw.asgi.limiter import Limiter
 from consent_mw.asgi.observe import Observation, observe
 from consent_mw.asgi.reporting import Reporter
 from consent_mw.asgi.routes.app import visitor_routes
-from consent_mw.asgi.ruleset import CONSENT_COOKIES, Headers, Route, Ruleset, strip_reserved
+from consent_mw.asgi.ruleset import CONSENT_COOKIES, LONGEST_KEPT, Headers, Route, Ruleset, strip_reserved
 from consent_mw.asgi.visit import Visit
 from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.decision import decide
@@ -83,7 +83,6 @@ class Gate:
         self._identifiers: dict[bytes, Identifier] = {}
         self._in_force = False
         self.locator = Locator(())
-        self._places: dict[tuple[str, tuple[bytes, ...]], tuple[Settled, str]] = {}
         self.adopt(policy)
 
     @classmethod
@@ -111,7 +110,6 @@ class Gate:
         if self._in_force and locator.problems and not self.locator.problems:
             raise ServeError(f"a database cannot be read: {locator.problems[0]}")
         app = visitor_routes(rules)
-        self._places = {}
         self.locator = locator
         self.app = app
         self.rules = rules
@@ -215,14 +213,16 @@ class Gate:
         wanted = rules.policy.client_address.header.encode()
         said = tuple(value for name, value in headers if name.lower() == wanted) if rules.trust else ()
         key = (peer, said)
-        known = self._places.get(key)
+        known = rules.places.get(key)
         if known is not None:
             return known
         client = client_address(headers, peer, rules.trust)
         settled = settle(self.locator.locate(client.address), client.readable, rules.policy)
-        if len(self._places) >= PLACES_KEPT:
-            self._places.clear()
-        place = self._places[key] = (settled, str(client.address) if client.address is not None else "")
+        place = (settled, str(client.address) if client.address is not None else "")
+        if sum(map(len, said)) <= LONGEST_KEPT:
+            if len(rules.places) >= PLACES_KEPT:
+                rules.places.clear()
+            rules.places[key] = place
         return place
 
     def _recognise(self, rules: Ruleset, seen: Observation) -> Person:

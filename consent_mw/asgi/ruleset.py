@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import CookieRule, Policy
 from consent_mw.core.terms import Mode
+from consent_mw.core.whereabouts import Settled
 from consent_mw.wire.address import Trust
 
 Headers = list[tuple[bytes, bytes]]
@@ -25,6 +26,9 @@ CONSENT_COOKIES: Final = (b"__Host-consent", b"__Secure-consent")
 
 NAMES_KEPT: Final = 8192
 """Bound of the cookie names whose rule is remembered; names come from visitors, so they are not trusted to be few."""
+
+LONGEST_KEPT: Final = 256
+"""Bytes of a visitor's text beyond which it is not kept as a key of any cache."""
 
 
 class Route(Enum):
@@ -52,6 +56,8 @@ class Ruleset:
         self._exact = frozenset(one.encode() for one in policy.scope.exclude if not one.endswith("*"))
         self._under = tuple(one[:-1].encode() for one in policy.scope.exclude if one.endswith("*"))
         self._rules: dict[bytes, CookieRule | None] = {}
+        # Here and not in the gate, so that a reload can never pair a place with another policy's jurisdiction.
+        self.places: dict[tuple[str, tuple[bytes, ...]], tuple[Settled, str]] = {}
         self._announced: dict[str, tuple[tuple[bytes, bytes], ...]] = {}
 
     def route(self, path: bytes) -> Route:
@@ -83,9 +89,10 @@ class Ruleset:
         except KeyError:
             pass
         rule = self.policy.cookie_rule(name.decode("latin-1"))
-        if len(self._rules) >= NAMES_KEPT:
-            self._rules.clear()
-        self._rules[name] = rule
+        if len(name) <= LONGEST_KEPT:
+            if len(self._rules) >= NAMES_KEPT:
+                self._rules.clear()
+            self._rules[name] = rule
         return rule
 
     def keeps(self, name: bytes, decision: Decision) -> bool:

@@ -8,13 +8,12 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.journeys.site import KEY
+from tests.journeys.site import KEY, listening
 
 PAGE = b"<!doctype html><html lang=en><head><title>Shop</title></head><body><main><h1>Shop</h1></main></body></html>"
 
@@ -66,15 +65,8 @@ class _Pages(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def an_origin() -> Iterator[Origin]:
     """An origin that listens while the block runs."""
-    server = Origin()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with listening(Origin()) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import httpx
 from consent_mw import ConsentMiddleware
 
 T = TypeVar("T")
+S = TypeVar("S", bound=http.server.ThreadingHTTPServer)
 
 KEY = "a-key-of-the-tests-0123456789"
 BERLIN = "85.214.132.117"
@@ -197,9 +198,8 @@ class _Taker(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """A vendor that listens while the block runs."""
-    server = Receiver()
+def listening(server: S) -> Iterator[S]:
+    """This server, in a thread of its own while the block runs."""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -208,6 +208,13 @@ def receiving() -> Iterator[Receiver]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """A vendor that listens while the block runs."""
+    with listening(Receiver()) as server:
+        yield server
 
 
 def mounted(site: Site, folder: Path, policy: str = POLICY) -> ConsentMiddleware:

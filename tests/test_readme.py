@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from consent_mw import Visit
+from consent_mw.asgi.visit import Identity
 from consent_mw.cli import VERBS
 from consent_mw.core.compiler.codes import CODES
 from consent_mw.core.terms import Reason
 from consent_mw.world.policy_file import parse_policy
+from tests.builders import a_decision, a_policy
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
@@ -37,6 +46,27 @@ def test_the_example_policy_loads_without_a_warning() -> None:
     policies = [block for block in blocks("toml") if "schema" in block]
     assert policies
     assert [parse_policy(text, "README.md", base=None).problems for text in policies] == [()] * len(policies)
+
+
+def test_the_example_of_a_visit_runs() -> None:
+    rules = a_policy()
+    visit = Visit(a_decision(rules, rules.catch_all))
+    scope: dict[str, Any] = {}
+    exec(blocks("python")[1], scope)
+    asyncio.run(scope["endpoint"](SimpleNamespace(scope={"consent_mw": visit})))
+    assert visit.identity == Identity("u1", "Ann", "ann@example.com")
+    assert [(one.name, dict(one.props)) for one in visit.events] == [("signup", {"plan": "pro"})]
+
+
+def test_the_commands_about_a_policy_run_as_written(tmp_path: Path) -> None:
+    commands = next(block for block in blocks("sh") if "profile show" in block)
+    (tmp_path / "policy.toml").write_text(next(block for block in blocks("toml") if "schema" in block))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ran = subprocess.run(
+        ["sh", "-e", "-c", commands], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "A visitor from DE is in jurisdiction eea_uk" in ran.stdout
 
 
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0][:30])

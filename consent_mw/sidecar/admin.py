@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from consent_mw.errors import PolicyError, ServeError
-from consent_mw.sidecar.downstream import Plane
+from consent_mw.sidecar.plane import Plane
 from consent_mw.wire.request_head import Refusal, RequestHead, read_head
 from consent_mw.world.metrics import exposition
 

@@ -11,16 +11,13 @@ import contextlib
 import re
 import socket
 import struct
-from dataclasses import dataclass, field
 from typing import cast
 
-from consent_mw.asgi.gate import Gate
-from consent_mw.sidecar.outlet import phrase
+from consent_mw.sidecar.outlet import Http1Outlet, phrase
+from consent_mw.sidecar.plane import Plane
 from consent_mw.sidecar.relay import Relay
 from consent_mw.wire.request_body import MalformedBodyError, RequestBody, body_of
-from consent_mw.wire.request_head import LONGEST_HEAD, LONGEST_TARGET, Refusal, read_head
-from consent_mw.world.metrics import AccessLog, Meters
-from consent_mw.world.upstream import Pool
+from consent_mw.wire.request_head import LONGEST_HEAD, LONGEST_TARGET, Refusal, RequestHead, read_head
 
 HEAD_WITHIN = 10.0
 KEPT_ALIVE = 75.0
@@ -35,37 +32,13 @@ BUFFERED = 65_536
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 
-@dataclass(slots=True)
-class Plane:
-    """What all connections share."""
-
-    gate: Gate
-    pool: Pool
-    meters: Meters
-    log: AccessLog
-    draining: bool = False
-    connections: set[Client] = field(default_factory=set)
-
-    def sweep(self) -> None:
-        """Expire every connection whose deadline has passed; called once a second."""
-        now = asyncio.get_running_loop().time()
-        for connection in [one for one in self.connections if one.deadline < now]:
-            connection.expire()
-        self.pool.sweep(now)
-
-    def drain(self) -> None:
-        """Take no new request; idle connections are closed."""
-        self.draining = True
-        for connection in list(self.connections):
-            connection.drain()
-
-
 class Client(asyncio.Protocol):
     """One connection of a browser."""
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
         self.peer = ""
+        self.secure = False
         self.deadline = 0.0
         self.stalled = False
         self._loop = asyncio.get_running_loop()
@@ -89,6 +62,7 @@ class Client(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        self.secure = transport.get_extra_info("sslcontext") is not None
         self.plane.connections.add(self)
         self.wait(HEAD_WITHIN)
 
@@ -136,6 +110,10 @@ class Client(asyncio.Protocol):
             self._relay.stall("browser", False)
 
     # for the relay
+
+    def outlet(self, head: RequestHead) -> Http1Outlet:
+        """The way out for the answer to this request."""
+        return Http1Outlet(self, head)
 
     def wait(self, seconds: float) -> None:
         """The next thing must happen within these seconds."""

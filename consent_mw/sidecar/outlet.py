@@ -1,4 +1,4 @@
-"""The outlet: one answer on its way to a browser, framed by us and edited as it streams.
+"""The outlet of HTTP/1: one answer on its way to a browser, framed by us and edited as it streams.
 
 Rule: an answer is opened once, and ended only if it is whole.
 Rule: what has no length is chunked; towards HTTP/1.0 the end of the connection ends it (RFC 9112 6.3).
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from consent_mw.sidecar.downstream import Client
 
 
-class Outlet:
+class Http1Outlet:
     """One answer. `opened` once its head is out, `again` if another request may follow on the connection."""
 
     def __init__(self, client: Client, head: RequestHead) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from consent_mw.asgi.exchange import Exchange, Reply
 from consent_mw.asgi.ruleset import Route
@@ -25,12 +25,10 @@ from consent_mw.sidecar.forwarding import (
     towards_browser,
     towards_upstream,
 )
-from consent_mw.sidecar.outlet import Outlet, phrase
+from consent_mw.sidecar.outlet import phrase
+from consent_mw.sidecar.plane import Downlink
 from consent_mw.wire.request_head import RequestHead
 from consent_mw.world.upstream import Connection, UpstreamAnswer
-
-if TYPE_CHECKING:
-    from consent_mw.sidecar.downstream import Client
 
 FIRST_BYTE_WITHIN = 60.0
 ANSWER_IDLE = 300.0
@@ -43,13 +41,13 @@ log = logging.getLogger("consent_mw.sidecar")
 
 
 class Relay:
-    """One request on its way. Hears the browser's side from its Client, the answer from upstream or Bridge."""
+    """One request on its way. Hears the browser's side from its Downlink, the answer from upstream or Bridge."""
 
-    def __init__(self, client: Client, head: RequestHead) -> None:
+    def __init__(self, client: Downlink, head: RequestHead) -> None:
         self._client = client
         self._plane = client.plane
         self._head = head
-        self._outlet = Outlet(client, head)
+        self._outlet = client.outlet(head)
         self._exchange: Exchange | None = None
         self._connection: Connection | None = None
         self._bridge: Bridge | None = None
@@ -79,7 +77,7 @@ class Relay:
             self._say(508, "this request has been through here already")
             return
         try:
-            exchange = gate.admit(head.method, head.target, list(head.headers), client.peer, secure=False)
+            exchange = gate.admit(head.method, head.target, list(head.headers), client.peer, secure=client.secure)
         except Exception:
             log.exception("the gate failed on a request")
             self._say(500, "this request cannot be decided about")
@@ -87,14 +85,14 @@ class Relay:
         self._exchange = exchange
         if exchange.route is Route.OURS:
             if head.continues and head.length != 0:
-                client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._outlet.inform(100, phrase(100), [])
             self._bridge = Bridge(gate.app, self)
-            self._bridge.begin(head, exchange, client.peer, secure=False)
+            self._bridge.begin(head, exchange, client.peer, secure=client.secure)
             if self._whole:
                 self._bridge.finish()
             return
         dropped, trust = nominated(head.headers), exchange.rules.trust
-        sent = towards_upstream(exchange.request_headers, head, dropped, client.peer, trust, secure=False)
+        sent = towards_upstream(exchange.request_headers, head, dropped, client.peer, trust, secure=client.secure)
         if not head.host:
             sent.insert(0, (b"Host", self._plane.pool.upstream.authority))
         self._rendered = render(head.method + b" " + head.target + b" HTTP/1.1", sent)

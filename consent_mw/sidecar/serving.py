@@ -19,7 +19,8 @@ from consent_mw.asgi.gate import Gate, vendor_key
 from consent_mw.core.policy import Policy
 from consent_mw.errors import PolicyError, ServeError, StoreError
 from consent_mw.sidecar.admin import Admin
-from consent_mw.sidecar.downstream import Client, Plane
+from consent_mw.sidecar.downstream import Client
+from consent_mw.sidecar.plane import Plane
 from consent_mw.wire.token import Keyring
 from consent_mw.world.metrics import AccessLog, Meters
 from consent_mw.world.policy_file import load_policy

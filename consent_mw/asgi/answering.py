@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from consent_mw.asgi.routes.guard import RefusedRequest
 from consent_mw.core.consent import Consent, choose, standing
-from consent_mw.core.decision import decide
 from consent_mw.core.facts import Facts
 from consent_mw.core.policy import Policy
 from consent_mw.core.terms import Answer, Signal, Status
@@ -47,7 +46,7 @@ async def answer(exchange: Exchange, choice: Choice) -> bool:
     if facts is None:
         raise ValueError("an exchange without facts takes no choice")
     policy = exchange.rules.policy
-    before = exchange.person.consent
+    before = exchange.consent
     if choice.answers is None:
         return _seen(exchange, before, policy) if choice.seen else False
     after = choose(before, choice.answers, policy, facts.jurisdiction, facts.now)
@@ -67,7 +66,7 @@ async def answer(exchange: Exchange, choice: Choice) -> bool:
         after = _only_the_no(before, choice.answers, policy, facts)
         if after == before:
             raise refusal
-        take(exchange, after)
+        exchange.take(after)
     await exchange.gate.recall_denied(exchange)
     if agrees or refusal.status == 429:
         raise refusal
@@ -106,7 +105,7 @@ async def _record(
         exchange.gate.count("store_failed")
         refusal = RefusedRequest(503, "your choice cannot be recorded right now, so that no yes was taken")
     if refusal is None or not agrees:
-        take(exchange, after)
+        exchange.take(after)
     return refusal
 
 
@@ -121,19 +120,10 @@ async def _with_receipt(exchange: Exchange, before: Consent, after: Consent, how
     return replace(after, receipt=identity)
 
 
-def take(exchange: Exchange, consent: Consent) -> None:
-    """Let the exchange go on with this consent."""
-    if exchange.facts is None:
-        raise ValueError("an exchange without facts takes no consent")
-    exchange.person.consent = consent
-    exchange.facts = replace(exchange.facts, consent=consent)
-    exchange.decision = decide(exchange.facts, exchange.rules.policy)
-
-
 def _seen(exchange: Exchange, before: Consent, policy: Policy) -> bool:
     if before.seen == policy.revision or exchange.facts is None:
         return False
-    take(exchange, replace(before, seen=policy.revision, issued=exchange.facts.now))
+    exchange.take(replace(before, seen=policy.revision, issued=exchange.facts.now))
     return True
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from consent_mw.asgi.pages import banner_markup
 from consent_mw.core.decision import Decision
-from consent_mw.wire.headers import first, tokens, values
+from consent_mw.wire.headers import tokens
 from consent_mw.wire.html import BannerInserter, insertable
+from consent_mw.wire.response_head import ResponseHead
 from consent_mw.world.assets import Assets
 
 if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Editor, Exchange
     from consent_mw.asgi.gate import Gate
-    from consent_mw.asgi.ruleset import Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,11 @@ class PageLinks:
         return cls(assets.url(prefix, "banner.css"), assets.url(prefix, "banner.js"))
 
 
-def banner_editor(
-    gate: Gate, exchange: Exchange, decision: Decision, response: Headers, content_type: bytes
-) -> Editor | None:
+def banner_editor(gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead) -> Editor | None:
     """The editor that puts the banner into this page; None where the page must not or cannot be edited."""
-    coding = (first(response, b"content-encoding") or b"identity").strip().lower()
-    unchanged = b"no-transform" in tokens(values(response, b"cache-control"))
+    content_type = answer.seen.get(b"content-type", b"")
+    coding = answer.seen.get(b"content-encoding", b"identity").strip().lower()
+    unchanged = b"no-transform" in tokens(answer.all(b"cache-control"))
     if unchanged or coding not in (b"identity", b"gzip", b"x-gzip") or not insertable(content_type):
         gate.count("page_not_editable")
         return None

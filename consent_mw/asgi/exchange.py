@@ -8,37 +8,56 @@ Rule: in report mode everything is decided and counted, and nothing is changed, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from consent_mw.asgi.enforcement import Enforcement
+from consent_mw.asgi.jar import Jar
 from consent_mw.asgi.observe import Observation
-from consent_mw.asgi.ruleset import OUTBOUND_RESERVED, Headers, Route, Ruleset, reserved, strip_reserved
+from consent_mw.asgi.ruleset import Place, Route, Ruleset
 from consent_mw.asgi.visit import Visit
 from consent_mw.core.consent import NO_CONSENT, Consent
-from consent_mw.core.decision import Decision
+from consent_mw.core.decision import Decision, decide
 from consent_mw.core.facts import Facts
 from consent_mw.core.policy import DAY
 from consent_mw.core.terms import Reason
 from consent_mw.core.whereabouts import Location
 from consent_mw.wire import cookies, headers
+from consent_mw.wire.fields import (
+    CHANGED,
+    CONDITIONS,
+    HOP_BY_HOP,
+    OUTBOUND_RESERVED,
+    SHARED_CACHES,
+    VALIDATORS,
+    Field,
+    Fields,
+    reserved,
+    response_field,
+)
+from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.token import Identifier
 
 if TYPE_CHECKING:
     from consent_mw.asgi.gate import Gate
 
-VARY = (b"Cookie", b"DNT", b"Sec-GPC")
+VARY: Final = (b"Cookie", b"DNT", b"Sec-GPC")
 """What a page under the policy differs by."""
 
-REISSUE_AFTER = 30 * DAY
+REISSUE_AFTER: Final = 30 * DAY
 """Age in seconds after which the consent cookie is issued anew, long before a browser drops it (400 days)."""
 
-CONSENT_LASTS = 400 * DAY
+CONSENT_LASTS: Final = 400 * DAY
 """Max-Age of the consent cookie: the longest that browsers keep one (RFC 6265bis 5.5)."""
 
-_NO_LONGER_TRUE = frozenset({b"last-modified", b"content-md5", b"digest", b"content-digest", b"repr-digest"})
-_CONDITIONS = frozenset({b"if-modified-since", b"if-unmodified-since", b"range", b"if-range"})
+_FILTERED: Final = OUTBOUND_RESERVED | {b"set-cookie"}
+_PRIVATE: Final = _FILTERED | SHARED_CACHES | {b"cache-control", b"vary"}
+_EDITED: Final = _PRIVATE | VALIDATORS | {b"etag", b"accept-ranges"}
+_CHANGED_IN_EDITING: Final = frozenset({b"content-length"})
+_PRIVATE_FIELD: Final = response_field(b"Cache-Control", headers.private_line(()))
+_VARY_FIELD: Final = response_field(b"Vary", headers.vary_line((), VARY))
 
 
 class Editor(Protocol):
@@ -53,37 +72,88 @@ class Editor(Protocol):
 
 @dataclass(slots=True)
 class Reply:
-    """What goes to the browser: the headers, and the editor that the body passes through, if one does.
+    """What goes to the browser: the fields, and the editor that the body passes through, if one does.
     `pending` resolves when what must be done before the reply is sent is done."""
 
-    headers: Headers
+    fields: Fields
     editor: Editor | None = None
     pending: Future[Any] | None = None
 
 
-@dataclass(slots=True)
-class Person:
-    """What one browser's cookies say of it, once verified."""
+class Exchange:
+    """One request under the policy and the response to it. Until `admit` it is decided about nothing."""
 
+    enforcement: Enforcement | None = None
+    place: Place | None = None
     consent: Consent = NO_CONSENT
     identifier: Identifier | None = None
+    number = 0
+    now = 0
+    _facts: Facts | None = None
+    _visit: Visit | None = None
 
+    def __init__(self, gate: Gate, rules: Ruleset, route: Route, seen: Observation) -> None:
+        self.gate = gate
+        self.rules = rules
+        self.route = route
+        self.seen = seen
 
-@dataclass(slots=True)
-class Exchange:
-    """One request under the policy and the response to it."""
+    def enter(self, jar: Jar, place: Place, now: int, enforcement: Enforcement, number: int) -> None:
+        """Come under the policy: with these cookies, from this place, by this decision."""
+        self.jar = jar
+        self.place = place
+        self.now = now
+        self.enforcement = enforcement
+        self.number = number
+        self.consent = jar.consent
+        self.identifier = jar.identifier
 
-    gate: Gate
-    rules: Ruleset
-    route: Route
-    request_headers: Headers
-    seen: Observation
-    facts: Facts | None = None
-    decision: Decision | None = None
-    person: Person = field(default_factory=Person)
-    location: Location | None = None
-    address: str = ""
-    visit: Visit | None = None
+    # what is known
+
+    @property
+    def decision(self) -> Decision | None:
+        """The decision, where this request is under the policy."""
+        return None if self.enforcement is None else self.enforcement.decision
+
+    @property
+    def facts(self) -> Facts | None:
+        """What the decision was made of."""
+        if self._facts is None and self.place is not None:
+            settled = self.place.settled
+            location = settled.location
+            self._facts = Facts(
+                jurisdiction=settled.jurisdiction,
+                now=self.now,
+                whereabouts=settled.whereabouts,
+                country=location.country if location is not None else "",
+                dnt=self.seen.dnt,
+                gpc=self.seen.gpc,
+                consent=self.consent,
+                minor=self.consent.minor,
+            )
+        return self._facts
+
+    @property
+    def location(self) -> Location | None:
+        """Where the databases say that the visitor is."""
+        return None if self.place is None else self.place.settled.location
+
+    @property
+    def address(self) -> str:
+        """The visitor's address; empty where it is not known."""
+        return "" if self.place is None else self.place.address
+
+    @property
+    def visit(self) -> Visit | None:
+        """What the app sees of the visitor, and says of them."""
+        if self._visit is None and self.enforcement is not None:
+            self._visit = Visit(self.enforcement.decision, self.visitor)
+        return self._visit
+
+    @property
+    def spoke(self) -> bool:
+        """Whether the app said something through its visit."""
+        return self._visit is not None and self._visit.spoke
 
     @property
     def page(self) -> bool:
@@ -98,168 +168,206 @@ class Exchange:
     @property
     def editable(self) -> bool:
         """Whether the answer may be a page that some visitor gets differently."""
-        return self.rules.enforced and not self.shared and (self.seen.document or self.seen.frame)
+        return (self.seen.document or self.seen.frame) and self.rules.edits
 
     @property
     def shows_banner(self) -> bool:
         """Whether a banner is due on this page."""
-        decision = self.decision
-        return decision is not None and self.editable and self.seen.document and (decision.ask or decision.notice)
-
-    def admit(self) -> None:
-        """Turn the request's headers into what the app may see."""
-        decision = self.decision
-        if decision is None:
-            return
-        if not self.rules.enforced:
-            self.request_headers = strip_reserved(self.request_headers)
-            return
-        edited = _filter_request_cookies(self.request_headers, self.rules, decision, self.gate)
-        if self.editable:
-            edited = self._make_unconditional(edited, decision)
-        edited.extend(self.rules.announce(decision))
-        visitor = self.visitor
-        if visitor:
-            edited.append((b"consent-visitor", visitor.encode()))
-        self.request_headers = edited
+        enforcement = self.enforcement
+        return enforcement is not None and enforcement.shows and self.seen.document and self.rules.edits
 
     @property
     def visitor(self) -> str:
         """The identifier by which we recognise this browser, where its purpose is allowed; else empty."""
         rule = self.rules.policy.identifier
-        if rule is None or self.decision is None or self.person.identifier is None:
+        if rule is None or self.enforcement is None or self.identifier is None:
             return ""
-        return self.person.identifier.id if self.decision.allows(rule.purpose) else ""
+        return self.identifier.id if self.enforcement.decision.allows(rule.purpose) else ""
 
-    def respond(self, status: int, response: Headers) -> Reply:
-        """What the browser gets of this response head, and what is done on the way."""
-        if self.route is Route.PASS:
-            return Reply([pair for pair in response if pair[0].lower() not in OUTBOUND_RESERVED])
-        if self.decision is None or (status == 101 and not self.rules.enforced):
-            return Reply(response)
-        told = [pair for pair in response if pair[0].lower() in OUTBOUND_RESERVED]
-        if told:
-            response = [pair for pair in response if pair[0].lower() not in OUTBOUND_RESERVED]
-        page = self._is_page(status, response)
-        if not self.rules.enforced:
-            return self._reported(status, response, page)
-        pending = self.gate.reporter.heed(self, told) if told or self._visit_spoke() else None
-        if not self.shared:
-            return self._enforced(status, response, page, pending)
-        edited, governed = self._filter_set_cookies(response)
-        ours = self._our_cookies(status, page=False)
-        edited.extend((b"set-cookie", line) for line in ours)
-        if governed or ours:
-            edited = headers.merge_vary(headers.make_private(edited), VARY)
+    def take(self, consent: Consent) -> None:
+        """Go on with this consent: a person just chose it, or is a minor."""
+        before = self.facts
+        if before is None:
+            raise ValueError("an exchange without facts takes no consent")
+        self.consent = consent
+        self._facts = None
+        facts = self.facts
+        if facts is not None:
+            self.enforcement = self.rules.enforcement(decide(facts, self.rules.policy))
+
+    # the request
+
+    def remaining_cookies(self) -> bytes | None:
+        """The Cookie field that the app gets; None where nothing remains."""
+        enforcement, jar = self.enforcement, self.jar
+        if enforcement is None:
+            return jar.joined or None
+        known = jar.remaining
+        if self.number in known:
+            kept = known[self.number]
+        else:
+            kept = known[self.number] = enforcement.remaining(jar)
+        if kept is not jar.joined and jar.joined:
+            self.gate.count("cookie_dropped")
+        return kept
+
+    def changed_field(self, lower: bytes, value: bytes) -> bytes | None:
+        """What becomes of this request field, which may be changed (cookies aside): its value, or None."""
+        if lower.startswith(b"consent") and reserved(lower):
+            return None
+        if self.enforcement is None or not self.editable:
+            return value
+        if lower in CONDITIONS:
+            return None
+        if lower in (b"if-none-match", b"if-match"):
+            # Validators that were not made for this decision are nobody's (SPEC 4, Caches).
+            return headers.untag_etag(value, self.enforcement.decision.digest) or None
+        if lower == b"accept-encoding" and self.shows_banner:
+            return b"identity"
+        return value
+
+    def announced(self) -> tuple[Field, ...]:
+        """The request fields that tell the app of the decision."""
+        enforcement = self.enforcement
+        if enforcement is None or not self.rules.enforced:
+            return ()
+        visitor = self.visitor
+        if not visitor:
+            return enforcement.announced
+        told = visitor.encode()
+        return (*enforcement.announced, (b"consent-visitor", told, b"consent-visitor: " + told, CHANGED))
+
+    # the response
+
+    def respond(self, answer: ResponseHead, hop: frozenset[bytes] = frozenset()) -> Reply:
+        """What the browser gets of this answer's head, and what is done on the way; `hop` names fields that were
+        for a proxy alone."""
+        fields, seen = answer.fields, answer.seen
+        told: list[tuple[bytes, bytes]] = []
+        if not OUTBOUND_RESERVED.isdisjoint(seen):
+            told = [(field[0], field[1]) for field in fields if field[0] in OUTBOUND_RESERVED]
+        enforcement = self.enforcement
+        if enforcement is None or self.route is Route.PASS or not self.rules.enforced:
+            dropped = hop | OUTBOUND_RESERVED
+            if not dropped.isdisjoint(seen):
+                fields = [field for field in fields if field[0] not in dropped]
+            if enforcement is None or self.route is Route.PASS:
+                return Reply(fields)
+            return self._reported(answer, fields, enforcement)
+        pending = self.gate.reporter.heed(self, told) if told or self.spoke else None
+        return self._enforced(answer, hop, pending)
+
+    def _enforced(self, answer: ResponseHead, hop: frozenset[bytes], pending: Future[Any] | None) -> Reply:
+        status, seen = answer.status, answer.seen
+        asked = self.seen
+        html = _is_html(seen.get(b"content-type", b""))
+        page = (asked.document or asked.frame) and (html or status == 304)
+        shared = self.rules.shared
+        lines = self._set_cookies(answer) if b"set-cookie" in seen else None
+        ours = self._our_cookies(status, page=page and not shared)
+        # What was not asked for as a page is one all the same, and a shared cache could serve it as one.
+        may_be = html and asked.method in (b"GET", b"HEAD")
+        private = lines is not None or bool(ours) or ((page or may_be) and not shared)
+        editing = page and self.editable
+        editor = self._editor(status, answer) if editing and self.shows_banner else None
+        if not private:
+            dropped = hop | OUTBOUND_RESERVED
+            fields = answer.fields
+            if not dropped.isdisjoint(seen):
+                fields = [field for field in fields if field[0] not in dropped]
+        else:
+            fields = self._private(answer, hop, editing=editing, sized=editor is None)
+            if lines:
+                fields += lines
+            if ours:
+                fields += [response_field(b"Set-Cookie", line) for line in ours]
+            enforcement = self.enforcement
+            if page and not shared and enforcement is not None:
+                fields.append(enforcement.tk)
         self.gate.reporter.report(self, status, page)
-        return Reply(edited, pending=pending)
+        return Reply(fields, editor, pending)
 
-    def _enforced(self, status: int, response: Headers, page: bool, pending: Future[Any] | None) -> Reply:
-        decision = self._current()
-        edited, governed = self._filter_set_cookies(response)
-        ours = self._our_cookies(status, page)
-        edited.extend((b"set-cookie", line) for line in ours)
-        if page:
-            edited.append((b"tk", decision.tk.encode()))
-        if page or governed or ours or self._may_be_page(response):
-            edited = headers.merge_vary(headers.make_private(edited), VARY)
-        editor = None
-        if page and self.editable:
-            edited, editor = self._edit(status, edited, decision)
-        self.gate.reporter.report(self, status, page)
-        return Reply(edited, editor, pending)
+    def _private(self, answer: ResponseHead, hop: frozenset[bytes], *, editing: bool, sized: bool) -> Fields:
+        """The answer's fields without what is added anew, for this visitor alone (RFC 9111 5.2.2)."""
+        seen = answer.seen
+        dropped = _dropped(hop, editing, sized)
+        fields = [
+            field
+            for field in answer.fields
+            if field[3] < CHANGED or (field[3] == CHANGED and field[0] not in dropped)
+        ]
+        etag = seen.get(b"etag")
+        if editing and etag is not None and self.enforcement is not None:
+            fields.append(response_field(b"ETag", headers.tag_etag(etag, self.enforcement.decision.digest)))
+        if b"cache-control" in seen:
+            fields.append(response_field(b"Cache-Control", headers.private_line(answer.all(b"cache-control"))))
+        else:
+            fields.append(_PRIVATE_FIELD)
+        if b"vary" in seen:
+            fields.append(response_field(b"Vary", headers.vary_line(answer.all(b"vary"), VARY)))
+        else:
+            fields.append(_VARY_FIELD)
+        return fields
 
-    def _reported(self, status: int, response: Headers, page: bool) -> Reply:
-        decision = self._current()
-        self.gate.reporter.inventory(self, response)
-        if not page:
-            return Reply(response)
-        return Reply([*response, (b"tk", decision.tk.encode())])
+    def _reported(self, answer: ResponseHead, fields: Fields, enforcement: Enforcement) -> Reply:
+        if answer.status == 101:
+            return Reply(fields)
+        self.gate.reporter.inventory(self, answer)
+        html = _is_html(answer.seen.get(b"content-type", b""))
+        page = (self.seen.document or self.seen.frame) and (html or answer.status == 304)
+        return Reply([*fields, enforcement.tk] if page else fields)
 
-    def _current(self) -> Decision:
-        if self.decision is None:
-            raise ValueError("an exchange without a decision has no response to edit")
-        return self.decision
-
-    def _visit_spoke(self) -> bool:
-        return self.visit is not None and self.visit.spoke
-
-    def _is_page(self, status: int, response: Headers) -> bool:
-        if not (self.seen.document or self.seen.frame):
-            return False
-        return status == 304 or _is_html(response)
-
-    def _may_be_page(self, response: Headers) -> bool:
-        """Whether what was not asked for as a page is one all the same, which a shared cache could serve as one."""
-        return self.seen.method in (b"GET", b"HEAD") and _is_html(response)
-
-    def _filter_set_cookies(self, response: Headers) -> tuple[Headers, bool]:
-        """The response with each Set-Cookie brought under the rules, and whether it had any."""
-        decision = self._current()
-        now = self._now()
-        edited: Headers = []
-        governed = False
-        for name, value in response:
-            if name.lower() != b"set-cookie":
-                edited.append((name, value))
+    def _set_cookies(self, answer: ResponseHead) -> Fields:
+        """The answer's Set-Cookie fields, each brought under the rules."""
+        enforcement = self._current()
+        kept: Fields = []
+        for field in answer.fields:
+            if field[0] != b"set-cookie":
                 continue
-            governed = True
-            line = self._set_cookie(value, decision, now)
-            if line is not None:
-                edited.append((name, line))
-        return edited, governed
+            line = enforcement.set_cookie(field[1], self.now)
+            if line is None:
+                self.gate.count("set_cookie_dropped")
+            elif line == field[1]:
+                kept.append(field)
+            else:
+                kept.append(response_field(field[2][:10], line))
+        return kept
 
-    def _set_cookie(self, raw: bytes, decision: Decision, now: int) -> bytes | None:
-        parsed = cookies.SetCookie.parse(raw)
-        if parsed is None:
-            self.gate.count("set_cookie_dropped")
-            return None
-        if parsed.name in self.rules.own_cookies:
-            return None
-        if parsed.is_deletion(now):
-            return raw
-        # A browser sends a nameless cookie as its bare value, which a server then reads as `name=value`.
-        read_as = parsed.name or parsed.value.partition(b"=")[0].strip(b" \t")
-        if not (self.rules.keeps(parsed.name, decision) and self.rules.keeps(read_as, decision)):
-            self.gate.count("set_cookie_dropped")
-            return None
-        rule = self.rules.cookie_rule(parsed.name)
-        if rule is None:
-            return raw
-        return cookies.bound_set_cookie(raw, lasts=rule.lasts, secure=rule.secure, same_site=rule.same_site, now=now)
-
-    def _our_cookies(self, status: int, page: bool) -> list[bytes]:
+    def _our_cookies(self, status: int, *, page: bool) -> list[bytes]:
         """The Set-Cookie lines that we add: only on a page, or where the app just told of a minor or an erasure."""
         lines: list[bytes] = []
-        visit = self.visit
+        visit = self._visit
         if visit is not None and visit.erased:
             return [*self.gate.forget_cookies(self), *self.expired_after_a_no()]
         if visit is not None and visit.minor_declared:
-            lines.append(self.gate.consent_cookie(self.rules, self.person.consent))
+            lines.append(self.gate.consent_cookie(self.rules, self.consent))
         if not page or status == 304:
             return lines
-        consent = self.person.consent
-        if not lines and consent.issued and self._now() - consent.issued > REISSUE_AFTER:
-            lines.append(self.gate.consent_cookie(self.rules, consent))
-        if self.page:
+        enforcement = self._current()
+        issued = self.consent.issued
+        if not lines and issued and self.now - issued > REISSUE_AFTER:
+            lines.append(self.gate.consent_cookie(self.rules, self.consent))
+        if self.identifier is None and enforcement.identifies and self.page:
             lines.extend(self.gate.issue_identifier(self))
-        return [*lines, *self.expired_after_a_no()]
+        if enforcement.ends:
+            lines.extend(self.expired_after_a_no())
+        return lines
 
     def expired_after_a_no(self) -> list[bytes]:
         """Deletions of listed cookies that the browser still sends although their purpose was refused."""
-        decision = self._current()
+        decision = self._current().decision
         lines: list[bytes] = []
         done: set[bytes] = set()
-        for cookie in cookies.split_cookies(self.seen.all(b"cookie")):
-            purpose = self._purpose_of(cookie.name)
+        for name, _ in self.jar.pieces:
+            purpose = self._purpose_of(name)
             verdict = decision.verdict(purpose) if purpose else None
-            if cookie.name in done or verdict is None or verdict.allowed:
+            if name in done or verdict is None or verdict.allowed:
                 continue
             if verdict.reason in (Reason.CONSENT_REFUSED, Reason.MINOR):
-                done.add(cookie.name)
-                ours = cookie.name in self.rules.own_cookies
+                done.add(name)
+                ours = name in self.rules.own_cookies
                 parties = self.rules.own_parties if ours else self.rules.policy.site.same_party
-                lines.extend(cookies.expire_cookies(cookie.name, parties, self.seen.host))
+                lines.extend(cookies.expire_cookies(name, parties, self.seen.host))
         return lines
 
     def _purpose_of(self, name: bytes) -> str:
@@ -269,66 +377,31 @@ class Exchange:
         rule = None if name in self.rules.own_cookies else self.rules.cookie_rule(name)
         return rule.purpose if rule is not None else ""
 
-    def _edit(self, status: int, response: Headers, decision: Decision) -> tuple[Headers, Editor | None]:
-        """The page's head without foreign validators, and the editor that puts the banner in, where one is due."""
-        edited = [
-            (name, headers.tag_etag(value, decision.digest) if name.lower() == b"etag" else value)
-            for name, value in response
-            if name.lower() not in _NO_LONGER_TRUE
-        ]
-        edited = [pair for pair in edited if pair[0].lower() != b"accept-ranges"]
-        if not self.shows_banner or status in (204, 205, 206, 304) or self.seen.method == b"HEAD":
-            return edited, None
-        editor = self.gate.banner_editor(self, edited)
-        if editor is None:
-            return edited, None
-        return [pair for pair in edited if pair[0].lower() != b"content-length"], editor
+    def _editor(self, status: int, answer: ResponseHead) -> Editor | None:
+        """The editor that puts the banner in, where that is possible."""
+        if status in (204, 205, 206, 304) or self.seen.method == b"HEAD":
+            return None
+        return self.gate.banner_editor(self, answer)
 
-    def _make_unconditional(self, request: Headers, decision: Decision) -> Headers:
-        """The request without validators and ranges that were not made for this decision (SPEC 4, Caches)."""
-        edited: Headers = []
-        for name, value in request:
-            lower = name.lower()
-            if lower in _CONDITIONS:
-                continue
-            if lower in (b"if-none-match", b"if-match"):
-                original = headers.untag_etag(value, decision.digest)
-                if original:
-                    edited.append((name, original))
-                continue
-            if lower == b"accept-encoding" and self.shows_banner:
-                value = b"identity"
-            edited.append((name, value))
-        return edited
-
-    def _now(self) -> int:
-        if self.facts is None:
-            raise ValueError("an exchange without facts has no time")
-        return self.facts.now
+    def _current(self) -> Enforcement:
+        if self.enforcement is None:
+            raise ValueError("an exchange without a decision has no response to edit")
+        return self.enforcement
 
 
-def _is_html(response: Headers) -> bool:
-    kind = headers.first(response, b"content-type") or b""
-    return kind.partition(b";")[0].strip().lower() in (b"text/html", b"application/xhtml+xml")
+@lru_cache(maxsize=256)
+def _is_html(content_type: bytes) -> bool:
+    return content_type.partition(b";")[0].strip().lower() in (b"text/html", b"application/xhtml+xml")
 
 
-def _filter_request_cookies(
-    request: Sequence[tuple[bytes, bytes]], rules: Ruleset, decision: Decision, gate: Gate
-) -> Headers:
-    """The request with only permitted cookies, joined into the first Cookie field, and without any copy of ours."""
-    values = [value for name, value in request if name.lower() == b"cookie"]
-    kept = cookies.filter_cookies(values, lambda name: rules.keeps(name, decision)) if values else None
-    if values and kept != b"; ".join(values):
-        gate.count("cookie_dropped")
-    edited: Headers = []
-    placed = False
-    for name, value in request:
-        lower = name.lower()
-        if lower == b"cookie":
-            if kept is not None and not placed:
-                edited.append((name, kept))
-                placed = True
-            continue
-        if not reserved(lower):
-            edited.append((name, value))
-    return edited
+_DROPPED: dict[tuple[frozenset[bytes], bool, bool], frozenset[bytes]] = {}
+
+
+def _dropped(hop: frozenset[bytes], editing: bool, sized: bool) -> frozenset[bytes]:
+    """The fields that a private answer loses, or gets anew."""
+    known = _DROPPED.get((hop, editing, sized))
+    if known is None:
+        known = hop | (_EDITED if editing else _PRIVATE) | (frozenset() if sized else _CHANGED_IN_EDITING)
+        if hop <= HOP_BY_HOP:
+            _DROPPED[hop, editing, sized] = known
+    return known

@@ -18,25 +18,26 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from consent_mw.asgi.banner import PageLinks, banner_editor
-from consent_mw.asgi.exchange import CONSENT_LASTS, Editor, Exchange, Person
+from consent_mw.asgi.enforcement import Enforcement
+from consent_mw.asgi.exchange import CONSENT_LASTS, Editor, Exchange
+from consent_mw.asgi.jar import Jar, fill
 from consent_mw.asgi.limiter import Limiter
 from consent_mw.asgi.observe import Observation, observe
 from consent_mw.asgi.reporting import Reporter
 from consent_mw.asgi.routes.app import visitor_routes
-from consent_mw.asgi.ruleset import CONSENT_COOKIES, LONGEST_KEPT, Headers, Route, Ruleset, strip_reserved
-from consent_mw.asgi.visit import Visit
+from consent_mw.asgi.ruleset import LONGEST_JAR_KEPT, LONGEST_KEPT, Headers, Place, Route, Ruleset
+from consent_mw.asgi.tokens import Tokens
 from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.decision import decide
 from consent_mw.core.facts import Facts
 from consent_mw.core.policy import DAY, Policy
 from consent_mw.core.terms import Overflow
-from consent_mw.core.whereabouts import Settled, settle
 from consent_mw.errors import KeysError, ServeError, StoreError
 from consent_mw.wire import cookies
-from consent_mw.wire.address import client_address
-from consent_mw.wire.headers import first
+from consent_mw.wire.address import client_of
 from consent_mw.wire.receipts import Signer
-from consent_mw.wire.token import Identifier, Keyring, parse_keys
+from consent_mw.wire.response_head import ResponseHead
+from consent_mw.wire.token import Keyring, parse_keys
 from consent_mw.world.assets import Assets
 from consent_mw.world.delivery import Delivery
 from consent_mw.world.device import DeviceReader
@@ -44,13 +45,6 @@ from consent_mw.world.geo import Locator
 from consent_mw.world.store import Store, open_store
 
 T = TypeVar("T")
-
-PLACES_KEPT = 65_536
-"""Bound of the addresses whose place is remembered."""
-
-
-TOKENS_KEPT = 16_384
-"""Bound of the verified tokens that are remembered, of each kind."""
 
 
 class Gate:
@@ -79,8 +73,7 @@ class Gate:
         self._clock = clock
         self._delivery: Delivery | None = None
         self._starting: asyncio.Lock | None = None
-        self._consents: dict[bytes, Consent] = {}
-        self._identifiers: dict[bytes, Identifier] = {}
+        self.tokens = Tokens(keyring)
         self._in_force = False
         self.locator = Locator(())
         self.adopt(policy)
@@ -171,99 +164,78 @@ class Gate:
 
     # requests
 
-    def admit(self, method: bytes, target: bytes, headers: Headers, peer: str, *, secure: bool = False) -> Exchange:
-        """The exchange for a request: where it goes, and with which headers. `target` is the raw path and query."""
+    def admit(self, method: bytes, target: bytes, headers: Headers, peer: str) -> Exchange:
+        """The exchange for a request: where it goes. `target` is the raw path and query."""
+        return self.decide(observe(method, target, headers), peer)
+
+    def decide(self, seen: Observation, peer: str) -> Exchange:
+        """The exchange for an observed request: where it goes, and what is decided about it."""
         rules = self.rules
-        seen = observe(method, target, headers)
         route = Route.PASS if self.bypassed else rules.route(seen.path)
-        exchange = Exchange(self, rules, route, headers, seen)
+        exchange = Exchange(self, rules, route, seen)
         if route is Route.PASS:
-            exchange.request_headers = strip_reserved(headers)
             return exchange
-        self._decide(exchange, headers, peer)
-        if route is Route.FORWARD and not self._within_share(exchange):
-            exchange.route = Route.PASS
-            exchange.request_headers = strip_reserved(headers)
-            return exchange
-        if route is Route.FORWARD:
-            exchange.admit()
-        if exchange.decision is not None:
-            exchange.visit = Visit(exchange.decision, exchange.visitor)
+        now = self._clock()
+        jar = self._jar(rules, seen, now)
+        place = self._place(rules, seen, peer)
+        # A decision depends on these alone, so that what followed from them is found by one number.
+        dnt, gpc = seen.dnt, seen.gpc
+        number = place.number * 6 + (0 if dnt is None else 2 + 2 * dnt) + gpc
+        enforcement = jar.enforced.get(number)
+        exchange.enter(
+            jar, place, int(now), enforcement or self._enforce(exchange, jar, place, int(now), number), number
+        )
+        if rules.partial and route is Route.FORWARD and not self._within_share(exchange):
+            return Exchange(self, rules, Route.PASS, seen)
         return exchange
 
-    def _decide(self, exchange: Exchange, headers: Headers, peer: str) -> None:
-        settled, address = self._place(exchange.rules, headers, peer)
-        seen = exchange.seen
-        exchange.person = self._recognise(exchange.rules, seen)
-        exchange.location = settled.location
-        exchange.address = address
-        exchange.facts = Facts(
+    def _enforce(self, exchange: Exchange, jar: Jar, place: Place, now: int, number: int) -> Enforcement:
+        rules, settled, seen = exchange.rules, place.settled, exchange.seen
+        consent = jar.consent
+        facts = Facts(
             jurisdiction=settled.jurisdiction,
-            now=int(self._clock()),
+            now=now,
             whereabouts=settled.whereabouts,
-            country=settled.location.country if settled.location is not None else "",
             dnt=seen.dnt,
             gpc=seen.gpc,
-            consent=exchange.person.consent,
-            minor=exchange.person.consent.minor,
+            consent=consent,
+            minor=consent.minor,
         )
-        exchange.decision = decide(exchange.facts, exchange.rules.policy)
+        made = jar.enforced[number] = rules.enforcement(decide(facts, rules.policy))
+        return made
 
-    def _place(self, rules: Ruleset, headers: Headers, peer: str) -> tuple[Settled, str]:
-        wanted = rules.policy.client_address.header.encode()
-        said = tuple(value for name, value in headers if name.lower() == wanted) if rules.trust else ()
-        key = (peer, said)
+    def _jar(self, rules: Ruleset, seen: Observation, now: float) -> Jar:
+        joined = seen.cookies
+        if not joined:
+            return rules.no_cookies
+        jar = rules.jars.get(joined)
+        if jar is not None and now <= jar.until:
+            return jar
+        jar = fill(joined, rules, self.tokens, now)
+        return rules.jars.keep(joined, jar) if len(joined) <= LONGEST_JAR_KEPT else jar
+
+    def _place(self, rules: Ruleset, seen: Observation, peer: str) -> Place:
+        said = seen.seen.get(rules.address_header) if rules.trust else None
+        if said is None:
+            key = (peer, b"")
+        else:
+            values = seen.repeated.get(rules.address_header)
+            key = (peer, said if values is None else b"\0".join(values))
         known = rules.places.get(key)
         if known is not None:
             return known
-        client = client_address(headers, peer, rules.trust)
-        settled = settle(self.locator.locate(client.address), client.readable, rules.policy)
-        place = (settled, str(client.address) if client.address is not None else "")
-        if sum(map(len, said)) <= LONGEST_KEPT:
-            if len(rules.places) >= PLACES_KEPT:
-                rules.places.clear()
-            rules.places[key] = place
-        return place
-
-    def _recognise(self, rules: Ruleset, seen: Observation) -> Person:
-        person = Person()
-        values = seen.all(b"cookie")
-        if not values:
-            return person
-        for cookie in cookies.split_cookies(values):
-            if cookie.name in CONSENT_COOKIES:
-                person.consent = _newer(person.consent, self._consent(cookie.value))
-            elif cookie.name == rules.identifier_cookie and person.identifier is None:
-                person.identifier = self._identifier(rules, cookie.value)
-        return person
-
-    def _consent(self, raw: bytes) -> Consent | None:
-        known = self._consents.get(raw)
-        if known is not None:
-            return known
-        consent = self.keyring.read_consent(raw.decode("latin-1"))
-        if consent is not None:
-            _remember(self._consents, raw, consent)
-        return consent
-
-    def _identifier(self, rules: Ruleset, raw: bytes) -> Identifier | None:
-        identifier = self._identifiers.get(raw)
-        if identifier is None:
-            identifier = self.keyring.read_identifier(raw.decode("latin-1"))
-            if identifier is not None:
-                _remember(self._identifiers, raw, identifier)
-        rule = rules.policy.identifier
-        if identifier is None or rule is None:
-            return None
-        expired = self._clock() - identifier.day * DAY > rule.lasts
-        return None if expired else identifier
+        client = client_of(seen.all(rules.address_header), peer, rules.trust)
+        locations = self.locator.locate(client.address)
+        settled = rules.settle(locations, client.readable)
+        place = rules.place(settled, str(client.address) if client.address is not None else "")
+        return rules.places.keep(key, place) if len(key[1]) <= LONGEST_KEPT else place
 
     def _within_share(self, exchange: Exchange) -> bool:
         """Whether this visitor is of the share that `[scope] percent` puts under the policy."""
-        percent = exchange.rules.policy.scope.percent
         # Who answered stays under the policy: a no must not be forgotten because an address changed.
-        if percent >= 100 or exchange.person.consent is not NO_CONSENT:
+        if exchange.consent is not NO_CONSENT:
             return True
+        percent = exchange.rules.policy.scope.percent
         bucket = int(self.keyring.digest("share", exchange.address)[:8], 16) % 100
         return bucket < percent
 
@@ -290,18 +262,18 @@ class Gate:
         decision = exchange.decision
         if rule is None or decision is None or not decision.allows(rule.purpose) or decision.minor:
             return []
-        if exchange.person.identifier is not None or not self.healthy or self.is_bot(exchange):
+        if exchange.identifier is not None or not self.healthy or self.is_bot(exchange):
             return []
         day = int(self._clock()) // DAY
         token = self.keyring.sign_identifier(secrets.token_bytes(16), day)
-        exchange.person.identifier = self.keyring.read_identifier(token)
+        exchange.identifier = self.keyring.read_identifier(token)
         rules = exchange.rules
         name, domain = rules.identifier_cookie, rules.cookie_domain
         return [cookies.make_set_cookie(name, token.encode(), max_age=rule.lasts, domain=domain)]
 
     def forget_cookies(self, exchange: Exchange) -> list[bytes]:
         """Deletions of our own cookies. A refusal is not forgotten: a bare no stays, with nothing else in it."""
-        held = exchange.person.consent
+        held = exchange.consent
         refused = {name: False for name, yes in held.answers.items() if not yes}
         rules = exchange.rules
         bare = Consent(refused, held.at, held.revision, seen=held.seen, minor=held.minor, issued=held.issued)
@@ -327,11 +299,11 @@ class Gate:
         """Where our pages find their files."""
         return PageLinks.of(self.assets, rules.prefix.decode())
 
-    def banner_editor(self, exchange: Exchange, response: Headers) -> Editor | None:
+    def banner_editor(self, exchange: Exchange, answer: ResponseHead) -> Editor | None:
         """What puts the banner into this page, or None where the page cannot be edited."""
         if exchange.decision is None:
             return None
-        return banner_editor(self, exchange, exchange.decision, response, first(response, b"content-type") or b"")
+        return banner_editor(self, exchange, exchange.decision, answer)
 
     async def store_result(self, ask: Callable[[Store], Future[T]]) -> T:
         """What the store answers. Raises StoreError where there is no store or it fails."""
@@ -351,20 +323,6 @@ class Gate:
         pending = self.reporter.recall(exchange)
         if pending is not None:
             await self.settled(pending)
-
-
-def _newer(held: Consent, found: Consent | None) -> Consent:
-    """The consent that was issued last, where a browser holds several."""
-    if found is None:
-        return held
-    return found if held is NO_CONSENT or found.issued > held.issued else held
-
-
-def _remember(verified: dict[bytes, T], raw: bytes, value: T) -> None:
-    """Keep what a token said once its signature was checked; only good ones, and never too many."""
-    if len(verified) >= TOKENS_KEPT:
-        verified.clear()
-    verified[raw] = value
 
 
 def vendor_key(key: str) -> str:

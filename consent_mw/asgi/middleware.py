@@ -14,6 +14,8 @@ from consent_mw.asgi.exchange import Exchange, Reply
 from consent_mw.asgi.gate import Gate
 from consent_mw.asgi.ruleset import Route
 from consent_mw.core.policy import Policy
+from consent_mw.wire.fields import CHANGED, request_level
+from consent_mw.wire.response_head import head_of
 from consent_mw.world.policy_file import load_policy
 
 Scope = MutableMapping[str, Any]
@@ -56,7 +58,8 @@ class ConsentMiddleware:
             await self._ours(scope, receive, send, exchange)
             return
         if exchange.route is Route.PASS:
-            await self.app({**scope, "headers": exchange.request_headers}, receive, _wrap_send(send, exchange))
+            inner = {**scope, "headers": _request_headers(scope, exchange)}
+            await self.app(inner, receive, _wrap_send(send, exchange))
             return
         await self.app(_inner_scope(scope, exchange), receive, _wrap_send(send, exchange))
 
@@ -74,9 +77,8 @@ class ConsentMiddleware:
         return self.gate.admit(
             str(scope.get("method", "GET")).encode("latin-1"),
             path.partition(b"?")[0] + (b"?" + query if query else b""),
-            list(scope["headers"]),
+            scope["headers"],
             str(peer[0]) if peer else "",
-            secure=scope.get("scheme") in ("https", "wss"),
         )
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,12 +125,34 @@ class ConsentMiddleware:
 
 
 def _inner_scope(scope: Scope, exchange: Exchange) -> Scope:
-    inner = {**scope, "headers": exchange.request_headers, "consent_mw": exchange.visit}
+    inner = {**scope, "headers": _request_headers(scope, exchange), "consent_mw": exchange.visit}
     if exchange.editable and "extensions" in scope:
         # A file sent by path never passes through us, so a page could leave without its banner.
         kept = {name: value for name, value in (scope["extensions"] or {}).items() if "send" not in name}
         inner["extensions"] = kept
     return inner
+
+
+def _request_headers(scope: Scope, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    """The request's headers as the app may see them."""
+    edited: list[tuple[bytes, bytes]] = []
+    filtered = exchange.enforcement is not None and exchange.rules.enforced
+    placed = False
+    for pair in scope["headers"]:
+        lower, level = request_level(pair[0])
+        if level < CHANGED:
+            edited.append(pair)
+        elif lower == b"cookie" and filtered:
+            kept = None if placed else exchange.remaining_cookies()
+            placed = True
+            if kept is not None:
+                edited.append((pair[0], kept))
+        else:
+            value = exchange.changed_field(lower, pair[1])
+            if value is not None:
+                edited.append((pair[0], value))
+    edited.extend((field[0], field[1]) for field in exchange.announced())
+    return edited
 
 
 def _wrap_send(send: Send, exchange: Exchange) -> Send:
@@ -139,10 +163,10 @@ def _wrap_send(send: Send, exchange: Exchange) -> Send:
         kind = message["type"]
         if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
             status = int(message.get("status", 101))
-            reply = exchange.respond(status, [(bytes(n), bytes(v)) for n, v in message.get("headers", ())])
+            reply = exchange.respond(head_of(status, message.get("headers", ())))
             if reply.pending is not None:
                 await exchange.gate.settled(reply.pending)
-            await send({**message, "headers": reply.headers})
+            await send({**message, "headers": [(field[0], field[1]) for field in reply.fields]})
             return
         if kind == "http.response.body" and reply is not None and reply.editor is not None:
             body = reply.editor.feed(bytes(message.get("body", b"")))

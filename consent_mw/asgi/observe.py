@@ -7,61 +7,64 @@ Rule: nothing here outlives the request.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Final
 
+from consent_mw.wire.fields import NOTHING_REPEATED, PLAIN, request_level
 from consent_mw.wire.signals import read_dnt, read_gpc
 
-_ONE_OF_MANY = frozenset(
-    {
-        b"cookie",
-        b"dnt",
-        b"sec-gpc",
-        b"sec-fetch-dest",
-        b"sec-purpose",
-        b"purpose",
-        b"x-moz",
-        b"accept",
-        b"user-agent",
-        b"accept-language",
-        b"referer",
-        b"host",
-        b"if-none-match",
-    }
-)
-
-_FRAMES = frozenset({b"iframe", b"frame", b"embed", b"object", b"fencedframe"})
+_FRAMES: Final = frozenset({b"iframe", b"frame", b"embed", b"object", b"fencedframe"})
+_NO_VALUES: Final[list[bytes]] = []
 
 
-@dataclass(slots=True)
 class Observation:
-    """The values of the request headers that we look at, by lower-case name, in order. `document`: a GET (or its
-    HEAD) for a page (SPEC 4); `frame`: for the document of a frame, which is gated like a page but is no visit."""
+    """What one request says. `seen` has the first value of each header that somebody looks at, by lower-case name;
+    `repeated` all values of those that came more than once. `document`: a GET (or its HEAD) for a page (SPEC 4);
+    `frame`: for the document of a frame, which is gated like a page but is no visit."""
 
-    method: bytes
-    path: bytes
-    query: bytes
-    seen: dict[bytes, list[bytes]] = field(default_factory=dict)
-    document: bool = field(default=False, init=False)
-    frame: bool = field(default=False, init=False)
+    __slots__ = ("document", "frame", "method", "path", "query", "repeated", "seen")
+
+    def __init__(
+        self, method: bytes, target: bytes, seen: dict[bytes, bytes], repeated: dict[bytes, list[bytes]]
+    ) -> None:
+        self.method = method
+        self.path, _, self.query = target.partition(b"?")
+        self.seen = seen
+        self.repeated = repeated
+        self.document = self.frame = False
+        if method == b"GET" or method == b"HEAD":
+            dest = seen.get(b"sec-fetch-dest")
+            if dest:
+                self.document = dest == b"document" or dest.lower() == b"document"
+                self.frame = not self.document and dest.lower() in _FRAMES
+            else:
+                self.document = _accepts_html(self.all(b"accept"))
 
     def first(self, name: bytes) -> bytes:
         """The first value of this header, or nothing."""
-        values = self.seen.get(name)
-        return values[0] if values else b""
+        return self.seen.get(name, b"")
 
     def all(self, name: bytes) -> list[bytes]:
         """Every value of this header, in order."""
-        return self.seen.get(name, [])
+        value = self.seen.get(name)
+        if value is None:
+            return _NO_VALUES
+        return self.repeated.get(name) or [value]
 
     @property
     def dnt(self) -> bool | None:
         """The DNT preference (W3C TPE 5.2)."""
-        return read_dnt(self.all(b"dnt"))
+        return read_dnt(self.all(b"dnt")) if b"dnt" in self.seen else None
 
     @property
     def gpc(self) -> bool:
         """Whether Global Privacy Control is on."""
-        return read_gpc(self.all(b"sec-gpc"))
+        return b"sec-gpc" in self.seen and read_gpc(self.all(b"sec-gpc"))
+
+    @property
+    def cookies(self) -> bytes:
+        """All Cookie fields, joined (RFC 9113 8.2.3)."""
+        values = self.repeated.get(b"cookie")
+        return self.seen.get(b"cookie", b"") if values is None else b"; ".join(values)
 
     @property
     def host(self) -> str:
@@ -71,29 +74,31 @@ class Observation:
             return host.partition("]")[0] + "]"
         return host.partition(":")[0]
 
-    def __post_init__(self) -> None:
-        if self.method not in (b"GET", b"HEAD"):
-            return
-        dest = self.first(b"sec-fetch-dest").lower()
-        self.document = dest == b"document" if dest else _accepts_html(self.all(b"accept"))
-        self.frame = dest in _FRAMES
-
     @property
     def speculative(self) -> bool:
         """Whether the browser fetches ahead of a visit that may never come."""
+        seen = self.seen
+        if not (b"sec-purpose" in seen or b"purpose" in seen or b"x-moz" in seen):
+            return False
         said = b",".join(self.all(b"sec-purpose") + self.all(b"purpose") + self.all(b"x-moz")).lower()
         return b"prefetch" in said or b"prerender" in said or b"preview" in said
 
 
 def observe(method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Observation:
     """What the raw headers of one request say."""
-    path, _, query = target.partition(b"?")
-    seen: dict[bytes, list[bytes]] = {}
+    seen: dict[bytes, bytes] = {}
+    repeated = NOTHING_REPEATED
     for name, value in headers:
-        lower = name.lower()
-        if lower in _ONE_OF_MANY:
-            seen.setdefault(lower, []).append(value)
-    return Observation(method, path, query, seen)
+        lower, level = request_level(name)
+        if level == PLAIN:
+            continue
+        if lower not in seen:
+            seen[lower] = value
+            continue
+        if repeated is NOTHING_REPEATED:
+            repeated = {}
+        repeated.setdefault(lower, [seen[lower]]).append(value)
+    return Observation(method, target, seen, repeated)
 
 
 def _accepts_html(values: Sequence[bytes]) -> bool:

@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from consent_mw.asgi.answering import take
 from consent_mw.asgi.visit import Visit
 from consent_mw.core.event import IDENTIFY, PAGE_VIEW, Event
 from consent_mw.core.permit import Permit, permit
@@ -21,6 +20,7 @@ from consent_mw.core.terms import EventKind
 from consent_mw.wire.address import truncate
 from consent_mw.wire.cookies import SetCookie, split_cookies
 from consent_mw.wire.query import clean_page, clean_referrer, named_parameters
+from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.structured import read_instructions
 from consent_mw.wire.vendors import ENCODERS
 from consent_mw.world.store import OutboxRow
@@ -28,7 +28,6 @@ from consent_mw.world.store import OutboxRow
 if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Exchange
     from consent_mw.asgi.gate import Gate
-    from consent_mw.asgi.ruleset import Headers
 
 
 class Reporter:
@@ -48,15 +47,17 @@ class Reporter:
         _hear(visit, told)
         if not (visit.minor_declared or visit.erased) or exchange.facts is None:
             return None
-        if visit.minor_declared and not exchange.person.consent.minor:
-            take(exchange, replace(exchange.person.consent, minor=True, issued=exchange.facts.now))
+        if visit.minor_declared and not exchange.consent.minor:
+            exchange.take(replace(exchange.consent, minor=True, issued=exchange.facts.now))
         return self._erase(exchange) if visit.erased else self.recall(exchange)
 
     def report(self, exchange: Exchange, status: int, page: bool) -> None:
         """Queue what this exchange has to report: its page view and what the app said."""
-        decision = exchange.decision
+        enforcement = exchange.enforcement
+        if enforcement is None or not enforcement.reports:
+            return
         visit = exchange.visit
-        if decision is None or visit is None or visit.erased or not any(decision.fields.values()):
+        if visit is None or visit.erased:
             return
         viewed = page and exchange.page and (200 <= status < 300 or status == 304)
         events = self._events(exchange, visit, viewed=viewed and not self._gate.is_bot(exchange))
@@ -100,7 +101,7 @@ class Reporter:
         subjects = self.subjects(exchange)
         return store.recall(subjects, purposes=denied) if subjects and denied else None
 
-    def inventory(self, exchange: Exchange, response: Headers) -> None:
+    def inventory(self, exchange: Exchange, answer: ResponseHead) -> None:
         """Count, in report mode, what would have been dropped (SPEC: decide and count, change nothing)."""
         decision = exchange.decision
         if decision is None:
@@ -108,17 +109,16 @@ class Reporter:
         sent = split_cookies(exchange.seen.all(b"cookie"))
         dropped = sum(not exchange.rules.keeps(cookie.name, decision) for cookie in sent)
         self._gate.count("would_drop_cookie", dropped)
-        for name, value in response:
-            if name.lower() == b"set-cookie":
-                parsed = SetCookie.parse(value)
-                if parsed is None or not exchange.rules.keeps(parsed.name, decision):
-                    self._gate.count("would_drop_set_cookie")
+        for value in answer.all(b"set-cookie"):
+            parsed = SetCookie.parse(value)
+            if parsed is None or not exchange.rules.keeps(parsed.name, decision):
+                self._gate.count("would_drop_set_cookie")
 
     def _erase(self, exchange: Exchange) -> Future[Any] | None:
         store = self._gate.store
         if store is None:
             return None
-        return store.erase(self.subjects(exchange), receipt=exchange.person.consent.receipt)
+        return store.erase(self.subjects(exchange), receipt=exchange.consent.receipt)
 
     def _events(self, exchange: Exchange, visit: Visit, *, viewed: bool) -> list[Event]:
         events: list[Event] = []
@@ -148,7 +148,7 @@ class Reporter:
         decision = exchange.decision
         if decision is None:
             raise ValueError("a row is made under a decision")
-        identifier = exchange.person.identifier
+        identifier = exchange.identifier
         return OutboxRow(
             id=uuid.uuid4().hex,
             vendor=allowed.vendor,
@@ -156,7 +156,7 @@ class Reporter:
             kind=allowed.kind.value,
             body=json.dumps(dict(allowed.fields), ensure_ascii=False, separators=(",", ":")).encode(),
             visitor=self._gate.keyring.digest("visitor", identifier.id) if identifier is not None else "",
-            receipt=exchange.person.consent.receipt,
+            receipt=exchange.consent.receipt,
             jurisdiction=decision.jurisdiction.name,
             purpose=purpose,
             policy=decision.policy.digest,
@@ -165,9 +165,9 @@ class Reporter:
 
     def subjects(self, exchange: Exchange) -> list[str]:
         """What this browser's rows in the store are found by: its visitor digest and its receipt."""
-        identifier = exchange.person.identifier
+        identifier = exchange.identifier
         digest = self._gate.keyring.digest("visitor", identifier.id) if identifier is not None else ""
-        return [one for one in (digest, exchange.person.consent.receipt) if one]
+        return [one for one in (digest, exchange.consent.receipt) if one]
 
     def _committed(self, pending: Future[None]) -> None:
         if pending.cancelled() or pending.exception() is not None:

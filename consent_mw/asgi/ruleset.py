@@ -6,29 +6,59 @@ Rule: every cache has a bound.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from consent_mw.asgi.enforcement import Enforcement
+from consent_mw.asgi.jar import Jar
+from consent_mw.asgi.remembered import Remembered
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import CookieRule, Policy
-from consent_mw.core.terms import Mode
-from consent_mw.core.whereabouts import Settled
-from consent_mw.wire.address import Trust
+from consent_mw.core.terms import Mode, Whereabouts
+from consent_mw.core.whereabouts import Location, Settled, settle
+from consent_mw.wire.address import Trust, read_address
+from consent_mw.wire.fields import look_at
 
 Headers = list[tuple[bytes, bytes]]
 
+WELL_KNOWN: Final = b"/.well-known/"
 DNT_RESOURCE: Final = b"/.well-known/dnt/"
 GPC_RESOURCE: Final = b"/.well-known/gpc.json"
 CONSENT_COOKIES: Final = (b"__Host-consent", b"__Secure-consent")
 """The consent cookie without and with `cookie_domain`; both are read, so that changing that forgets no answer."""
+
+PLACES_KEPT: Final = 8192
+"""Bound of the addresses whose place is remembered, twice."""
+
+JARS_KEPT: Final = 2048
+"""Bound of the Cookie fields that are remembered, twice."""
+
+LONGEST_JAR_KEPT: Final = 4096
+"""Bytes of cookies beyond which they are not remembered."""
+
+SETTLED_KEPT: Final = 1024
+"""Bound of the locations of which the jurisdiction is remembered, twice."""
+
+DECISIONS_KEPT: Final = 1024
+"""Bound of the decisions of which is remembered what they do."""
 
 NAMES_KEPT: Final = 8192
 """Bound of the cookie names whose rule is remembered; names come from visitors, so they are not trusted to be few."""
 
 LONGEST_KEPT: Final = 256
 """Bytes of a visitor's text beyond which it is not kept as a key of any cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one visitor is. `address` is empty where it is not known; `number` stands for what a decision takes of
+    this: the jurisdiction and how it was found."""
+
+    settled: Settled
+    address: str
+    number: int
 
 
 class Route(Enum):
@@ -45,7 +75,11 @@ class Ruleset:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.enforced = policy.mode is Mode.ENFORCE
+        self.shared = policy.site.shared_pages
+        self.partial = policy.scope.percent < 100
+        self.edits = self.enforced and not self.shared
         self.trust = Trust(policy.client_address.trusted, policy.client_address.header)
+        self.address_header = policy.client_address.header.lower().encode()
         self.prefix = policy.site.prefix.rstrip("/").encode()
         domain = policy.site.cookie_domain
         self.consent_cookie = CONSENT_COOKIES[1 if domain else 0]
@@ -55,13 +89,24 @@ class Ruleset:
         self.own_parties = (domain,) if domain else ()
         self._exact = frozenset(one.encode() for one in policy.scope.exclude if not one.endswith("*"))
         self._under = tuple(one[:-1].encode() for one in policy.scope.exclude if one.endswith("*"))
+        self._elsewhere = (self.prefix, WELL_KNOWN)
+        self._excluding = bool(self._exact or self._under)
         self._rules: dict[bytes, CookieRule | None] = {}
         # Here and not in the gate, so that a reload can never pair a place with another policy's jurisdiction.
-        self.places: dict[tuple[str, tuple[bytes, ...]], tuple[Settled, str]] = {}
-        self._announced: dict[str, tuple[tuple[bytes, bytes], ...]] = {}
+        self.places: Remembered[tuple[str, bytes], Place] = Remembered(PLACES_KEPT)
+        self._enforcements: dict[str, Enforcement] = {}
+        self._peers: Remembered[str, bool] = Remembered(PLACES_KEPT)
+        self._settled: Remembered[tuple[tuple[Location, ...], bool], Settled] = Remembered(SETTLED_KEPT)
+        self._numbers: dict[tuple[str, Whereabouts], int] = {}
+        self.jars: Remembered[bytes, Jar] = Remembered(JARS_KEPT)
+        self.unanswered: dict[int, Enforcement] = {}
+        self.no_cookies = Jar(enforced=self.unanswered)
+        look_at(self.address_header)
 
     def route(self, path: bytes) -> Route:
         """Where a request for this raw path (without its query) goes."""
+        if not path.startswith(self._elsewhere):
+            return Route.PASS if self._excluding and self.excludes(path) else Route.FORWARD
         if path.startswith(self.prefix) and path[len(self.prefix) : len(self.prefix) + 1] in (b"", b"/"):
             return Route.OURS
         if path.startswith(DNT_RESOURCE) or path == GPC_RESOURCE:
@@ -70,7 +115,7 @@ class Ruleset:
 
     def excludes(self, path: bytes) -> bool:
         """Whether `[scope] exclude` names this path; one that two readers could take for two places is not."""
-        if not self._exact and not self._under:
+        if not self._excluding:
             return False
         plain = unquote_to_bytes(path)
         if b"%2f" in path.lower() or any(
@@ -104,39 +149,30 @@ class Ruleset:
             return self.policy.keep_unlisted
         return rule.purpose in decision.allowed
 
-    def announce(self, decision: Decision) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers that tell the app of this decision, remembered per decision."""
-        known = self._announced.get(decision.digest)
+    def enforcement(self, decision: Decision) -> Enforcement:
+        """What this decision does, worked out once."""
+        known = self._enforcements.get(decision.digest)
         if known is None:
-            if len(self._announced) >= NAMES_KEPT:
-                self._announced.clear()
-            known = self._announced[decision.digest] = _announcement(decision)
+            if len(self._enforcements) >= DECISIONS_KEPT:
+                self._enforcements.clear()
+            known = self._enforcements[decision.digest] = Enforcement(self, decision)
         return known
 
+    def trusts(self, peer: str) -> bool:
+        """Whether this peer's forwarding fields are believed; one on a unix socket is if anybody is."""
+        known = self._peers.get(peer)
+        if known is None:
+            known = self._peers.keep(peer, bool(self.trust) and (not peer or read_address(peer) in self.trust))
+        return known
 
-def _announcement(decision: Decision) -> tuple[tuple[bytes, bytes], ...]:
-    allows = ", ".join(one.purpose for one in decision.verdicts if one.allowed)
-    features = ", ".join(name for name, offered in decision.features.items() if offered)
-    return (
-        (b"consent-jurisdiction", decision.jurisdiction.name.encode()),
-        (b"consent-allows", allows.encode()),
-        (b"consent-features", features.encode()),
-    )
+    def settle(self, locations: tuple[Location, ...], readable: bool) -> Settled:
+        """The jurisdiction for an address that the databases located so, remembered."""
+        known = self._settled.get((locations, readable))
+        if known is None:
+            known = self._settled.keep((locations, readable), settle(locations, readable, self.policy))
+        return known
 
-
-INBOUND_RESERVED = frozenset({b"consent-jurisdiction", b"consent-allows", b"consent-features", b"consent-visitor"})
-"""Request headers that only we may set; any copy from outside is removed."""
-
-OUTBOUND_RESERVED = frozenset({b"consent-identify", b"consent-event", b"consent-minor", b"consent-erase"})
-"""Response headers that the app talks to us with; the browser never sees them."""
-
-
-def reserved(name: bytes) -> bool:
-    """Whether a request header of this name claims to be one of ours, underscore spellings included."""
-    lower = name.lower()
-    return lower.startswith(b"consent") and lower.replace(b"_", b"-") in INBOUND_RESERVED
-
-
-def strip_reserved(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
-    """The headers without any copy of ours from outside."""
-    return [pair for pair in headers if not reserved(pair[0])]
+    def place(self, settled: Settled, address: str) -> Place:
+        """Where a visitor is, with the number of what a decision takes of it."""
+        what = (settled.jurisdiction.name, settled.whereabouts)
+        return Place(settled, address, self._numbers.setdefault(what, len(self._numbers)))

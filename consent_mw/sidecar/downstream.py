@@ -15,8 +15,8 @@ from typing import cast
 
 from consent_mw.sidecar.outlet import Http1Outlet, phrase
 from consent_mw.sidecar.plane import Plane
-from consent_mw.sidecar.relay import Relay
-from consent_mw.wire.request_body import MalformedBodyError, RequestBody, body_of
+from consent_mw.sidecar.relay import METHODS, Relay
+from consent_mw.wire.body import MalformedBodyError, RequestBody, body_of
 from consent_mw.wire.request_head import LONGEST_HEAD, LONGEST_TARGET, Refusal, RequestHead, read_head
 
 HEAD_WITHIN = 10.0
@@ -45,7 +45,6 @@ class Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._searched = 0
-        self._unsent: list[bytes] = []
         self._relay: Relay | None = None
         self._body: RequestBody | None = None
         self._pauses: set[str] = set()
@@ -64,6 +63,7 @@ class Client(asyncio.Protocol):
         self.peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
         self.secure = transport.get_extra_info("sslcontext") is not None
         self.plane.connections.add(self)
+        self.plane.now = self._loop.time()
         self.wait(HEAD_WITHIN)
 
     def data_received(self, data: bytes) -> None:
@@ -75,6 +75,10 @@ class Client(asyncio.Protocol):
                 self._relay.forward_raw(data)
             return
         if self._relay is None and not self._buffer:
+            if data.find(b"\r\n\r\n") == len(data) - 4 and len(data) <= LONGEST_HEAD and data[0] != 13:
+                # Most often one read is one head, and nothing else.
+                self._begin(data)
+                return
             self.wait(HEAD_WITHIN)
         self._buffer += data
         self._advance()
@@ -85,6 +89,7 @@ class Client(asyncio.Protocol):
         if self._over or self._tunnel or self._relay is None or self._body is not None:
             return False
         self._leaving = True
+        self.plane.now = self._loop.time()
         self.wait(LEAVES_WITHIN)
         return True
 
@@ -92,7 +97,6 @@ class Client(asyncio.Protocol):
         """The browser is gone: what it asked for is given up."""
         self.plane.connections.discard(self)
         self._over = True
-        self._unsent.clear()
         relay, self._relay = self._relay, None
         if relay is not None:
             relay.cancel()
@@ -117,13 +121,13 @@ class Client(asyncio.Protocol):
 
     def wait(self, seconds: float) -> None:
         """The next thing must happen within these seconds."""
-        self.deadline = self._loop.time() + (min(seconds, LEAVES_WITHIN) if self._leaving else seconds)
+        self.deadline = self.plane.now + (min(seconds, LEAVES_WITHIN) if self._leaving else seconds)
 
     def write(self, data: bytes) -> None:
-        """Send bytes of an answer; those of one turn of the loop go out together."""
-        if not self._unsent:
-            self._loop.call_soon(self._flush)
-        self._unsent.append(data)
+        """Send bytes of an answer; uvloop sends those of one turn of the loop together."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.write(data)
 
     def pause(self, why: str, paused: bool) -> None:
         """Read no more for this reason, or no longer for it."""
@@ -163,7 +167,6 @@ class Client(asyncio.Protocol):
     def finish(self, *, linger: bool) -> None:
         """Send what is written, then close. `linger`: the browser may still be sending, and a reset would take
         the answer from it, so that what it sends is read and dropped for a moment."""
-        self._flush()
         self._over = True
         self._buffer.clear()
         transport = self._transport
@@ -183,7 +186,6 @@ class Client(asyncio.Protocol):
         """Break the connection off, so that a part is not taken for the whole. `reset`: its end must not look
         like the end of a body (RFC 9112 8)."""
         transport = self._transport
-        self._flush()
         self._over = True
         if transport is None:
             return
@@ -192,14 +194,6 @@ class Client(asyncio.Protocol):
             with contextlib.suppress(OSError):
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
-
-    def _flush(self) -> None:
-        transport, unsent = self._transport, self._unsent
-        if not unsent:
-            return
-        self._unsent = []
-        if transport is not None and not transport.is_closing():
-            transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     # deadlines
 
@@ -239,7 +233,8 @@ class Client(asyncio.Protocol):
     def _step(self) -> bool:
         """One thing of what is in the buffer; whether there may be more."""
         if self._relay is None:
-            return self._begin()
+            raw = self._take_head()
+            return raw is not None and self._begin(raw)
         if self._body is None:
             return False
         try:
@@ -247,30 +242,29 @@ class Client(asyncio.Protocol):
         except MalformedBodyError as error:
             self._refuse(Refusal(400, str(error)))
             return False
-        done = self._body.done
+        done, trailers = self._body.done, self._body.trailers
         if chunk:
             self.wait(BODY_IDLE)
             self.plane.meters.bytes_in += len(chunk)
             self._relay.feed(chunk)
         if done and self._relay is not None:
             self._body = None
-            self._relay.feed_end()
+            self._relay.feed_end(trailers)
         return done
 
-    def _begin(self) -> bool:
-        raw = self._take_head()
-        if raw is None:
-            return False
+    def _begin(self, raw: bytes) -> bool:
+        """Begin the request of this head; whether there may be more to read of it."""
         head = read_head(raw)
         if isinstance(head, Refusal):
             self._refuse(head)
             return False
         self.plane.meters.requests += 1
-        self._body = body_of(head.length) if head.length != 0 else None
-        self.wait(BODY_IDLE)
         relay = self._relay = Relay(self, head)
-        if self._body is None:
+        if head.length == 0:
             relay.feed_end()
+        else:
+            self._body = body_of(head.length)
+            self.wait(BODY_IDLE)
         relay.begin()
         return True
 
@@ -306,7 +300,7 @@ class Client(asyncio.Protocol):
             return
         text = refusal.sentence.encode() + b"\n"
         lines = b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
-        allow = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" if refusal.status == 405 else b""
+        allow = b"Allow: " + METHODS + b"\r\n" if refusal.status == 405 else b""
         head = lines % (refusal.status, phrase(refusal.status), len(text)) + allow
         self.write(head + b"Cache-Control: no-store\r\nConnection: close\r\n\r\n" + text)
         self.finish(linger=True)

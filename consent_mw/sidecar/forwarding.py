@@ -8,99 +8,145 @@ Source: RFC 9110 7.6.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final, Protocol
 
-from consent_mw.asgi.ruleset import OUTBOUND_RESERVED
-from consent_mw.wire.address import Trust, read_address
+from consent_mw.wire.fields import (
+    CHANGED,
+    FORWARDING,
+    HOP_BY_HOP,
+    OUTBOUND_RESERVED,
+    Field,
+    Fields,
+    request_field,
+)
 from consent_mw.wire.request_head import RequestHead
 
-Headers = list[tuple[bytes, bytes]]
-
-HOP_BY_HOP = frozenset(
-    {
-        b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"te",
-        b"trailer", b"transfer-encoding", b"upgrade",
-    }
-)  # fmt: skip
-_NEVER_NOMINATED = frozenset(
+_NEVER_NOMINATED: Final = frozenset(
     {
         b"host", b"content-length", b"cookie", b"set-cookie", b"authorization", b"content-type", b"content-encoding",
         b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"cache-control", b"vary",
         b"consent-jurisdiction", b"consent-allows", b"consent-features", b"consent-visitor", b"dnt", b"sec-gpc",
     }
 )  # fmt: skip
-_FORWARDING = frozenset(
-    {
-        b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-prefix",
-        b"x-forwarded-uri", b"x-real-ip", b"forwarded",
-    }
-)  # fmt: skip
-_NEVER_SPELT_OTHERWISE = _FORWARDING | {b"host", b"content-length", b"content-type", b"cookie"}
-_NEVER_INTERIM = frozenset({b"set-cookie", b"content-length"}) | OUTBOUND_RESERVED
-VIA = b"1.1 consent_mw"
+_SPOKEN_FOR: Final = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b""})
+_NEVER_SPELT_OTHERWISE: Final = FORWARDING | HOP_BY_HOP | {b"host", b"content-length", b"content-type", b"cookie"}
+_NOBODY: Final[frozenset[bytes]] = frozenset()
+_NEVER_INTERIM: Final = HOP_BY_HOP | OUTBOUND_RESERVED | {b"set-cookie", b"content-length"}
+_VIA: Final = request_field(b"Via", b"1.1 consent_mw")
+_PROTO: Final = {
+    False: request_field(b"X-Forwarded-Proto", b"http"),
+    True: request_field(b"X-Forwarded-Proto", b"https"),
+}
+_CHUNKED: Final = request_field(b"Transfer-Encoding", b"chunked")
+_TRAILERS: Final = [request_field(b"Connection", b"TE"), request_field(b"TE", b"trailers")]
 
 
-def nominated(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    """The fields that Connection names for removal, but those that nobody may name."""
-    named = (one.strip(b" \t").lower() for key, value in headers if key.lower() == b"connection"
-             for one in value.split(b","))  # fmt: skip
-    return frozenset(named) - _NEVER_NOMINATED
+class Edits(Protocol):
+    """What the policy does to a request's fields."""
+
+    def remaining_cookies(self) -> bytes | None:
+        """The one Cookie field that stays, or None."""
+
+    def changed_field(self, lower: bytes, value: bytes) -> bytes | None:
+        """What becomes of a field that may be changed: its value, or None."""
+
+    def announced(self) -> tuple[Field, ...]:
+        """The fields that are added."""
 
 
-def towards_upstream(
-    headers: Headers, head: RequestHead, dropped: frozenset[bytes], peer: str, trust: Trust, *, secure: bool
-) -> Headers:
-    """The request's headers as the upstream gets them, framing included. `dropped` are the nominated fields."""
-    address = read_address(peer)
-    trusted = bool(trust) and (not peer or address in trust)
-    sent: Headers = []
+def nominated(options: frozenset[bytes]) -> frozenset[bytes]:
+    """The fields that these options of Connection name for removal, but those that nobody may name."""
+    return _NOBODY if options <= _SPOKEN_FOR else options - _SPOKEN_FOR - _NEVER_NOMINATED
+
+
+def towards_upstream(head: RequestHead, edits: Edits, peer: str, *, trusted: bool, secure: bool) -> Fields:
+    """The request's fields as the upstream gets them, framing included. `trusted`: the peer's forwarding fields are
+    believed and continued."""
+    dropped = nominated(head.options)
+    sent: Fields = []
     chain: list[bytes] = []
-    for name, value in headers:
-        # An upstream that reads headers by CGI's rules takes `_` for `-` (RFC 3875 4.1.18).
-        lower = name.lower().replace(b"_", b"-")
-        if lower in HOP_BY_HOP or lower in dropped or (b"_" in name and lower in _NEVER_SPELT_OTHERWISE):
+    cookies = b"cookie" in head.seen
+    for field in head.fields:
+        if dropped and field[0].replace(b"_", b"-") in dropped:
             continue
-        if lower == b"x-forwarded-for":
-            chain.append(value)
+        if field[3] < CHANGED:
+            sent.append(field)
             continue
-        if lower in _FORWARDING and not trusted:
+        lower = field[0]
+        if lower == b"cookie":
+            kept = edits.remaining_cookies() if cookies else None
+            cookies = False
+            if kept is not None:
+                sent.append(field if kept is field[1] else (lower, kept, field[2][:6] + b": " + kept, CHANGED))
+        elif lower == b"x-forwarded-for":
+            chain.append(field[1])
+        elif lower in HOP_BY_HOP or (lower in FORWARDING and not trusted):
             continue
-        sent.append((name, value))
-    if not trusted:
-        chain = []
-    if peer:
-        chain.append(peer.encode("latin-1"))
-    names = {name.lower() for name, _ in sent}
-    if chain:
-        sent.append((b"X-Forwarded-For", b", ".join(chain)))
-    if b"x-forwarded-proto" not in names:
-        sent.append((b"X-Forwarded-Proto", b"https" if secure else b"http"))
-    if b"x-forwarded-host" not in names and head.host:
-        sent.append((b"X-Forwarded-Host", head.host))
-    sent.append((b"Via", VIA))
-    if head.length is None:
-        sent.append((b"Transfer-Encoding", b"chunked"))
-    if head.upgrade:
-        sent += [(b"Connection", b"Upgrade"), (b"Upgrade", head.upgrade)]
+        elif b"_" in lower and lower.replace(b"_", b"-") in _NEVER_SPELT_OTHERWISE:
+            # An upstream that reads headers by CGI's rules takes `_` for `-` (RFC 3875 4.1.18).
+            continue
+        else:
+            value = edits.changed_field(lower, field[1])
+            if value is not None:
+                sent.append(field if value is field[1] else request_field(field[2][: len(lower)], value))
+    sent += _forwarding(head, chain if trusted else [], peer, trusted=trusted, secure=secure)
+    sent += edits.announced()
     return sent
 
 
-def towards_browser(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
-    """The response's headers without what was meant for this hop alone."""
-    dropped = nominated(headers)
-    return [pair for pair in headers if pair[0].lower() not in HOP_BY_HOP and pair[0].lower() not in dropped]
+def _forwarding(head: RequestHead, chain: list[bytes], peer: str, *, trusted: bool, secure: bool) -> Fields:
+    """The fields that this hop adds."""
+    if peer:
+        chain.append(peer.encode("latin-1"))
+    added: Fields = []
+    seen = head.seen
+    if chain:
+        said = b", ".join(chain)
+        added.append((b"x-forwarded-for", said, b"X-Forwarded-For: " + said, CHANGED))
+    if not (trusted and b"x-forwarded-proto" in seen):
+        added.append(_PROTO[secure])
+    if head.host and not (trusted and b"x-forwarded-host" in seen):
+        added.append((b"x-forwarded-host", head.host, b"X-Forwarded-Host: " + head.host, CHANGED))
+    added.append(_VIA)
+    if head.length is None:
+        added.append(_CHUNKED)
+    if head.upgrade:
+        added += [request_field(b"Connection", b"Upgrade"), request_field(b"Upgrade", head.upgrade)]
+    elif wants_trailers(head):
+        added += _TRAILERS
+    return added
 
 
-def interim(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
-    """The headers of an interim response; it passes no gate, so that it sets no cookie either."""
-    return [pair for pair in towards_browser(headers) if pair[0].lower() not in _NEVER_INTERIM]
+def wants_trailers(head: RequestHead) -> bool:
+    """Whether trailers of the answer are understood (RFC 9110 10.1.4)."""
+    said = head.seen.get(b"te")
+    return said is not None and not head.http10 and b"trailers" in _members(head.repeated.get(b"te") or [said])
 
 
-def loops(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+def _members(values: Sequence[bytes]) -> set[bytes]:
+    return {one.strip(b" \t").lower() for value in values for one in value.split(b",")}
+
+
+def for_this_hop(seen: dict[bytes, bytes], repeated: dict[bytes, list[bytes]]) -> frozenset[bytes]:
+    """The fields of an answer that were meant for this hop alone."""
+    said = seen.get(b"connection")
+    if said is None:
+        return HOP_BY_HOP
+    options = _members(repeated.get(b"connection") or [said])
+    return HOP_BY_HOP if options <= _SPOKEN_FOR else HOP_BY_HOP | (options - _NEVER_NOMINATED)
+
+
+def interim(fields: Fields) -> Fields:
+    """The fields of an interim response; it passes no gate, so that it sets no cookie either."""
+    return [field for field in fields if field[0] not in _NEVER_INTERIM]
+
+
+def loops(seen: dict[bytes, bytes], repeated: dict[bytes, list[bytes]]) -> bool:
     """Whether this request has been through here already, too often to be a chain (RFC 9110 7.6.3)."""
-    seen = sum(value.count(b"consent_mw") for name, value in headers if name.lower() == b"via")
-    return seen >= 3
+    via = seen.get(b"via")
+    return via is not None and b",".join(repeated.get(b"via") or [via]).count(b"consent_mw") >= 3
 
 
-def render(first_line: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+def render(first_line: bytes, fields: Fields) -> bytes:
     """A message head as bytes."""
-    return b"\r\n".join([first_line, *(name + b": " + value for name, value in headers), b"", b""])
+    return b"\r\n".join([first_line, *[field[2] for field in fields], b"", b""])

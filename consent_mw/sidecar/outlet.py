@@ -7,74 +7,86 @@ Rule: what has no length is chunked; towards HTTP/1.0 the end of the connection 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.exchange import Editor
-from consent_mw.sidecar.forwarding import Headers, render
+from consent_mw.sidecar.forwarding import render, wants_trailers
+from consent_mw.wire.fields import Fields, response_field
 from consent_mw.wire.request_head import RequestHead
+from consent_mw.wire.trailers import last_chunk
 
 if TYPE_CHECKING:
     from consent_mw.sidecar.downstream import Client
+
+_CHUNKED: Final = response_field(b"Transfer-Encoding", b"chunked")
+_CLOSE: Final = response_field(b"Connection", b"close")
+_KEEP_ALIVE: Final = response_field(b"Connection", b"keep-alive")
+_UPGRADE: Final = response_field(b"Connection", b"Upgrade")
+LINES_KEPT: Final = 256
 
 
 class Http1Outlet:
     """One answer. `opened` once its head is out, `again` if another request may follow on the connection."""
 
+    opened = False
+    again = False
+    status = 0
+    sent = 0
+    _editor: Editor | None = None
+    _chunked = False
+    _until_end = False
+    _bodiless = False
+
     def __init__(self, client: Client, head: RequestHead) -> None:
-        self.opened = False
-        self.again = False
-        self.status = 0
-        self.sent = 0
         self._client = client
         self._head = head
-        self._editor: Editor | None = None
-        self._chunked = False
-        self._until_end = False
-        self._bodiless = False
 
-    def inform(self, status: int, reason: bytes, headers: Headers) -> None:
+    def inform(self, status: int, reason: bytes, fields: Fields) -> None:
         """Hand on an interim answer, to whoever understands one (RFC 9110 15.2)."""
         if not self._head.http10 and not self.opened:
-            self._client.write(render(_first_line(status, reason), headers))
+            self._client.write(render(_first_line(status, reason), fields))
 
-    def switch(self, reason: bytes, headers: Headers, protocols: list[bytes]) -> None:
+    def switch(self, reason: bytes, fields: Fields, protocols: list[bytes]) -> None:
         """Answer 101; what follows is another protocol's."""
         self.opened, self.status = True, 101
-        said = [*_without_length(headers), (b"Connection", b"Upgrade"), *((b"Upgrade", one) for one in protocols)]
+        upgrades = [response_field(b"Upgrade", one) for one in protocols]
+        said = [*_without_length(fields), _UPGRADE, *upgrades]
         self._client.write(render(_first_line(101, reason), said))
 
-    def open(
-        self, status: int, reason: bytes, headers: Headers, *, editor: Editor | None = None, again: bool
-    ) -> None:
+    def open(self, status: int, reason: bytes, fields: Fields, *, editor: Editor | None = None, again: bool) -> None:
         """Send the head. `again`: the request leaves room for another one."""
         head = self._head
-        self.opened, self.status, self._editor = True, status, editor
-        self._bodiless = head.method == b"HEAD" or status in (204, 304)
+        self.opened, self.status = True, status
+        if editor is not None:
+            self._editor = editor
+        self._bodiless = bodiless = head.method == b"HEAD" or status == 204 or status == 304
         if status == 204:
-            headers = _without_length(headers)
-        unframed = not self._bodiless and not any(name.lower() == b"content-length" for name, _ in headers)
-        self._chunked = unframed and not head.http10
-        self._until_end = unframed and head.http10
-        self.again = again and head.keep_alive and not self._until_end
-        said = list(headers)
-        if self._chunked:
-            said.append((b"Transfer-Encoding", b"chunked"))
-        if not self.again:
-            said.append((b"Connection", b"close"))
+            fields = _without_length(fields)
+        added: Fields = []
+        if not bodiless and not any(field[0] == b"content-length" for field in fields):
+            self._chunked = not head.http10
+            self._until_end = head.http10
+            if self._chunked:
+                added.append(_CHUNKED)
+        self.again = again = again and head.keep_alive and not self._until_end
+        if not again:
+            added.append(_CLOSE)
         elif head.http10:
-            said.append((b"Connection", b"keep-alive"))
-        self._client.write(render(_first_line(status, reason), said))
+            added.append(_KEEP_ALIVE)
+        line = _first_lines.get((status, reason)) or _first_line(status, reason)
+        self._client.write(render(line, fields + added if added else fields))
 
     def send(self, chunk: bytes) -> None:
         """Send a part of the body, edited where there is an editor."""
         self._write(self._editor.feed(chunk) if self._editor is not None else chunk)
 
-    def end(self) -> None:
-        """The answer is whole."""
+    def end(self, trailers: Fields) -> None:
+        """The answer is whole; these trailers may be passed on."""
         if self._editor is not None:
             self._write(self._editor.finish())
         if self._chunked:
-            self._client.write(b"0\r\n\r\n")
+            understood = trailers and wants_trailers(self._head)
+            self._client.write(last_chunk(trailers if understood else []))
 
     def break_off(self) -> None:
         """The answer will never be whole: the browser must not take the part for it."""
@@ -95,10 +107,16 @@ def phrase(status: int) -> bytes:
         return b""
 
 
+_first_lines: dict[tuple[int, bytes], bytes] = {}
+
+
 def _first_line(status: int, reason: bytes) -> bytes:
-    return b"HTTP/1.1 %d %b" % (status, reason)
+    line = b"HTTP/1.1 %d %b" % (status, reason)
+    if len(_first_lines) < LINES_KEPT and len(reason) < LINES_KEPT:
+        _first_lines[status, reason] = line
+    return line
 
 
-def _without_length(headers: Headers) -> Headers:
+def _without_length(fields: Fields) -> Fields:
     """A 1xx or 204 has no Content-Length (RFC 9110 8.6)."""
-    return [pair for pair in headers if pair[0].lower() != b"content-length"]
+    return [field for field in fields if field[0] != b"content-length"]

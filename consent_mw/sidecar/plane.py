@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from consent_mw.asgi.exchange import Editor
 from consent_mw.asgi.gate import Gate
-from consent_mw.sidecar.forwarding import Headers
+from consent_mw.wire.fields import Fields
 from consent_mw.world.metrics import AccessLog, Meters
 from consent_mw.world.upstream import Pool
 
@@ -45,22 +45,20 @@ class Outlet(Protocol):
     status: int
     sent: int
 
-    def inform(self, status: int, reason: bytes, headers: Headers) -> None:
+    def inform(self, status: int, reason: bytes, fields: Fields) -> None:
         """Hand on an interim answer, to whoever understands one (RFC 9110 15.2)."""
 
-    def switch(self, reason: bytes, headers: Headers, protocols: list[bytes]) -> None:
+    def switch(self, reason: bytes, fields: Fields, protocols: list[bytes]) -> None:
         """Answer 101; what follows is another protocol's."""
 
-    def open(
-        self, status: int, reason: bytes, headers: Headers, *, editor: Editor | None = None, again: bool
-    ) -> None:
+    def open(self, status: int, reason: bytes, fields: Fields, *, editor: Editor | None = None, again: bool) -> None:
         """Send the head. `again`: the request leaves room for another one."""
 
     def send(self, chunk: bytes) -> None:
         """Send a part of the body, edited where there is an editor."""
 
-    def end(self) -> None:
-        """The answer is whole."""
+    def end(self, trailers: Fields) -> None:
+        """The answer is whole; these trailers may be passed on."""
 
     def break_off(self) -> None:
         """The answer will never be whole: the browser must not take the part for it."""
@@ -93,21 +91,23 @@ class Downlink(Protocol):
 
 @dataclass(slots=True)
 class Plane:
-    """What all connections share."""
+    """What all connections share. `now` is the loop's time of the last sweep, a second ago at most: near enough for
+    deadlines."""
 
     gate: Gate
     pool: Pool
     meters: Meters
     log: AccessLog
     draining: bool = False
+    now: float = 0.0
     connections: set[Guest] = field(default_factory=set)
 
     def sweep(self) -> None:
         """Expire every connection whose deadline has passed; called once a second."""
-        now = asyncio.get_running_loop().time()
+        now = self.now = asyncio.get_running_loop().time()
         for connection in [one for one in self.connections if one.deadline < now]:
             connection.expire()
-        self.pool.sweep(now)
+        self.pool.sweep()
 
     def drain(self) -> None:
         """Take no new request; idle connections are closed."""

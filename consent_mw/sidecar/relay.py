@@ -10,31 +10,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from consent_mw.asgi.exchange import Exchange, Reply
+from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Route
 from consent_mw.sidecar.bridge import Bridge
-from consent_mw.sidecar.forwarding import (
-    Headers,
-    interim,
-    loops,
-    nominated,
-    render,
-    towards_browser,
-    towards_upstream,
-)
+from consent_mw.sidecar.forwarding import for_this_hop, interim, loops, render, towards_upstream
 from consent_mw.sidecar.outlet import phrase
 from consent_mw.sidecar.plane import Downlink
+from consent_mw.wire.fields import (
+    HOP_BY_HOP,
+    Fields,
+    read_request_fields,
+    read_response_fields,
+    request_field,
+    response_field,
+)
 from consent_mw.wire.request_head import RequestHead
-from consent_mw.world.upstream import Connection, UpstreamAnswer
+from consent_mw.wire.response_head import ResponseHead
+from consent_mw.wire.trailers import last_chunk, passable
+from consent_mw.world.upstream import Connection
 
 FIRST_BYTE_WITHIN = 60.0
 ANSWER_IDLE = 300.0
 TUNNEL_IDLE = 3600.0
 """Seconds: for the upstream to answer; between parts of an answer; between bytes of a tunnel."""
 
+METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_NOTHING: frozenset[str] = frozenset()
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 log = logging.getLogger("consent_mw.sidecar")
@@ -43,24 +49,26 @@ log = logging.getLogger("consent_mw.sidecar")
 class Relay:
     """One request on its way. Hears the browser's side from its Downlink, the answer from upstream or Bridge."""
 
+    _exchange: Exchange | None = None
+    _connection: Connection | None = None
+    _bridge: Bridge | None = None
+    _task: asyncio.Task[None] | None = None
+    _rendered = b""
+    _unsent: list[bytes] | None = None
+    _whole = False
+    _retried = False
+    _tunnel = False
+    _stalled_by: frozenset[str] = frozenset()
+    _held: list[bytes] | None = None
+    _ending: bool | None = None
+    _trailers: Fields = []  # noqa: RUF012  replaced, never changed
+    _noted = False
+
     def __init__(self, client: Downlink, head: RequestHead) -> None:
         self._client = client
         self._plane = client.plane
         self._head = head
         self._outlet = client.outlet(head)
-        self._exchange: Exchange | None = None
-        self._connection: Connection | None = None
-        self._bridge: Bridge | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._rendered = b""
-        self._unsent: list[bytes] = []
-        self._whole = False
-        self._retried = False
-        self._tunnel = False
-        self._stalls: set[str] = set()
-        self._held: list[bytes] | None = None
-        self._ending: bool | None = None
-        self._noted = False
         self._started = time.perf_counter()
 
     @property
@@ -73,30 +81,52 @@ class Relay:
     def begin(self) -> None:
         """Ask the gate, then send the request where it goes."""
         head, client, gate = self._head, self._client, self._plane.gate
-        if loops(head.headers):
+        if loops(head.seen, head.repeated):
             self._say(508, "this request has been through here already")
             return
+        if head.method == b"OPTIONS" and b"max-forwards" in head.seen and self._goes_no_further():
+            return
         try:
-            exchange = gate.admit(head.method, head.target, list(head.headers), client.peer, secure=client.secure)
+            exchange = gate.decide(Observation(head.method, head.target, head.seen, head.repeated), client.peer)
+            self._exchange = exchange
+            if exchange.route is Route.OURS:
+                self._bridge_to(exchange)
+                return
+            trusted = exchange.rules.trusts(client.peer)
+            fields = towards_upstream(head, exchange, client.peer, trusted=trusted, secure=client.secure)
         except Exception:
             log.exception("the gate failed on a request")
             self._say(500, "this request cannot be decided about")
             return
-        self._exchange = exchange
-        if exchange.route is Route.OURS:
-            if head.continues and head.length != 0:
-                self._outlet.inform(100, phrase(100), [])
-            self._bridge = Bridge(gate.app, self)
-            self._bridge.begin(head, exchange, client.peer, secure=client.secure)
-            if self._whole:
-                self._bridge.finish()
-            return
-        dropped, trust = nominated(head.headers), exchange.rules.trust
-        sent = towards_upstream(exchange.request_headers, head, dropped, client.peer, trust, secure=client.secure)
         if not head.host:
-            sent.insert(0, (b"Host", self._plane.pool.upstream.authority))
-        self._rendered = render(head.method + b" " + head.target + b" HTTP/1.1", sent)
+            fields.insert(0, request_field(b"Host", self._plane.pool.upstream.authority))
+        self._rendered = render(head.method + b" " + head.target + b" HTTP/1.1", fields)
         self._send()
+
+    def _bridge_to(self, exchange: Exchange) -> None:
+        head, client = self._head, self._client
+        if head.continues and head.length != 0:
+            self._outlet.inform(100, phrase(100), [])
+        self._bridge = Bridge(self._plane.gate.app, self)
+        self._bridge.begin(head, exchange, client.peer, secure=client.secure)
+        if self._whole:
+            self._bridge.finish()
+
+    def _goes_no_further(self) -> bool:
+        """Answer for ourselves where nobody else shall; else count this hop (RFC 9110 7.6.2)."""
+        head = self._head
+        said = head.seen[b"max-forwards"]
+        if not said.isdigit() or len(said) > 9:
+            return False
+        if int(said) == 0:
+            self._say(200, "this proxy forwards what is asked of it", (b"Allow", METHODS))
+            return True
+        counted = b"%d" % (int(said) - 1)
+        head.fields = [
+            request_field(line[: len(lower)], counted) if lower == b"max-forwards" else (lower, value, line, level)
+            for lower, value, line, level in head.fields
+        ]
+        return False
 
     def _send(self) -> None:
         connection = None if self._retried else self._plane.pool.take()
@@ -124,11 +154,12 @@ class Relay:
     def _start_on(self, connection: Connection) -> None:
         self._connection = connection
         connection.begin(self, self._rendered, bodiless=self._head.method == b"HEAD")
-        for chunk in self._unsent:
+        for chunk in self._unsent or ():
             connection.write(chunk)
-        self._unsent.clear()
-        self._stalls.clear()
-        self.stall("browser", self._client.stalled)
+        self._unsent = None
+        self._stalled_by = _NOTHING
+        if self._client.stalled:
+            self.stall("browser", True)
         if self._whole:
             self._sent_whole(connection)
 
@@ -139,8 +170,8 @@ class Relay:
             return
         self._pass_on(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._head.length is None else chunk)
 
-    def feed_end(self) -> None:
-        """The request is whole."""
+    def feed_end(self, trailers: Sequence[bytes] = ()) -> None:
+        """The request is whole; the lines of its trailers."""
         self._whole = True
         if self._bridge is not None:
             self._bridge.finish()
@@ -148,7 +179,7 @@ class Relay:
                 self._client.wait(FIRST_BYTE_WITHIN)
             return
         if self._head.length is None:
-            self._pass_on(b"0\r\n\r\n")
+            self._pass_on(last_chunk(passable(read_request_fields(list(trailers)))))
         if self._connection is not None:
             self._sent_whole(self._connection)
 
@@ -156,6 +187,8 @@ class Relay:
         if self._connection is not None:
             self._connection.write(data)
         elif self._task is not None and not self.opened:
+            if self._unsent is None:
+                self._unsent = []
             self._unsent.append(data)
 
     def _sent_whole(self, connection: Connection) -> None:
@@ -171,10 +204,10 @@ class Relay:
 
     def stall(self, why: str, stalled: bool) -> None:
         """Take no more of the answer for this reason, or no longer for it."""
-        before = bool(self._stalls)
-        (self._stalls.add if stalled else self._stalls.discard)(why)
-        if self._connection is not None and before != bool(self._stalls):
-            self._connection.pause(bool(self._stalls))
+        before = bool(self._stalled_by)
+        self._stalled_by = self._stalled_by | {why} if stalled else self._stalled_by - {why}
+        if self._connection is not None and before != bool(self._stalled_by):
+            self._connection.pause(bool(self._stalled_by))
 
     def cancel(self) -> None:
         """The browser is gone, or was refused: break off what is under way."""
@@ -204,43 +237,42 @@ class Relay:
 
     # the upstream's answer
 
-    def upstream_informs(self, status: int, reason: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    def upstream_informs(self, answer: ResponseHead) -> None:
         """An interim answer is handed on."""
-        self._outlet.inform(status, reason, interim(headers))
+        self._outlet.inform(answer.status, answer.reason, interim(answer.fields))
 
-    def upstream_answers(self, answer: UpstreamAnswer) -> None:
+    def upstream_answers(self, answer: ResponseHead) -> None:
         """The head of the answer goes through the gate and out."""
         exchange = self._exchange
         if exchange is None or (answer.status == 101 and not self._head.upgrade):
             self._break_off("it switched protocols unasked")
             return
-        protocols = [value for name, value in answer.headers if name.lower() == b"upgrade"]
-        self._tunnel = answer.status == 101
-        reply = Reply(towards_browser(answer.headers))
-        if exchange.route is not Route.OURS:
-            try:
-                reply = exchange.respond(answer.status, reply.headers)
-            except Exception:
-                log.exception("the gate failed on an answer")
-                self._break_off("it cannot be decided about")
-                return
+        try:
+            hop = for_this_hop(answer.seen, answer.repeated)
+            if hop is not HOP_BY_HOP:
+                answer.fields = [field for field in answer.fields if field[0] not in hop]
+            reply = exchange.respond(answer, HOP_BY_HOP)
+        except Exception:
+            log.exception("the gate failed on an answer")
+            self._break_off("it cannot be decided about")
+            return
+        if answer.status == 101:
+            self._tunnel = True
         if reply.pending is None:
-            self._open(answer, reply, protocols)
+            self._open(answer, reply)
             return
         self._held = []
         self._client.wait(FIRST_BYTE_WITHIN)
         self.stall("held", True)
-        release = self._release(reply.pending, answer, reply, protocols)
+        release = self._release(reply.pending, answer, reply)
         self._task = asyncio.get_running_loop().create_task(release)
 
-    async def _release(
-        self, pending: Future[Any], answer: UpstreamAnswer, reply: Reply, protocols: list[bytes]
-    ) -> None:
+    async def _release(self, pending: Future[Any], answer: ResponseHead, reply: Reply) -> None:
         """Send what was held once what must be done first is done."""
         await self._plane.gate.settled(pending)
         self._task = None
         held, self._held = self._held or [], None
-        self._open(answer, reply, protocols)
+        self._open(answer, reply)
         for chunk in held:
             self._outlet.send(chunk)
         if self._ending is not None:
@@ -248,13 +280,13 @@ class Relay:
             return
         self.stall("held", False)
 
-    def _open(self, answer: UpstreamAnswer, reply: Reply, protocols: list[bytes]) -> None:
+    def _open(self, answer: ResponseHead, reply: Reply) -> None:
         if self._tunnel:
-            self._outlet.switch(answer.reason, reply.headers, protocols)
+            self._outlet.switch(answer.reason, reply.fields, list(answer.all(b"upgrade")))
             self.forward_raw(self._client.begin_tunnel())
             return
         again = self._may_follow and not self._head.upgrade
-        self._outlet.open(answer.status, answer.reason, reply.headers, editor=reply.editor, again=again)
+        self._outlet.open(answer.status, answer.reason, reply.fields, editor=reply.editor, again=again)
         self._client.wait(ANSWER_IDLE)
 
     @property
@@ -271,9 +303,11 @@ class Relay:
         self._client.wait(TUNNEL_IDLE if self._tunnel else ANSWER_IDLE)
         self._outlet.send(chunk)
 
-    def upstream_ends(self) -> None:
-        """The answer is whole."""
+    def upstream_ends(self, trailers: list[bytes]) -> None:
+        """The answer is whole; the lines of its trailers."""
         self._connection = None
+        if trailers:
+            self._trailers = passable(read_response_fields(trailers))
         self._finish(whole=True)
 
     def upstream_fails(self, reason: str) -> None:
@@ -301,9 +335,10 @@ class Relay:
 
     # our own routes' answer
 
-    def app_starts(self, status: int, headers: Headers) -> None:
+    def app_starts(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """The head of the answer."""
-        self._outlet.open(status, phrase(status), headers, again=self._may_follow)
+        fields = [response_field(name, value) for name, value in headers]
+        self._outlet.open(status, phrase(status), fields, again=self._may_follow)
         self._client.wait(ANSWER_IDLE)
 
     def app_sends(self, chunk: bytes) -> None:
@@ -323,12 +358,13 @@ class Relay:
 
     # the end
 
-    def _say(self, status: int, sentence: str) -> None:
+    def _say(self, status: int, sentence: str, *more: tuple[bytes, bytes]) -> None:
         """An answer of our own, because there is no other."""
         text = sentence.encode() + b"\n"
         plain = [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Content-Length", b"%d" % len(text))]
+        said = [response_field(*pair) for pair in (*plain, (b"Cache-Control", b"no-store"), *more)]
         self._tunnel = False
-        self._outlet.open(status, phrase(status), [*plain, (b"Cache-Control", b"no-store")], again=self._may_follow)
+        self._outlet.open(status, phrase(status), said, again=self._may_follow)
         self._outlet.send(text)
         self._finish(whole=True)
 
@@ -340,7 +376,7 @@ class Relay:
         if not whole:
             self._outlet.break_off()
             return
-        self._outlet.end()
+        self._outlet.end(self._trailers)
         self._client.relayed(again=self._outlet.again)
 
     def _note(self) -> None:

@@ -57,17 +57,21 @@ class Trust:
 
 
 def client_address(headers: Sequence[tuple[bytes, bytes]], peer: str, trust: Trust) -> ClientAddress:
-    """The client of this request. An empty `peer` (a unix socket) is believed if anybody is."""
+    """The client of a request with these headers."""
+    return client_of(values(headers, trust.header.lower().encode()), peer, trust)
+
+
+def client_of(said: Sequence[bytes], peer: str, trust: Trust) -> ClientAddress:
+    """The client of a request in which the header of `trust` has these values. An empty `peer` (a unix socket) is
+    believed if anybody is."""
     direct = read_address(peer)
     if peer and direct is None:
         return ClientAddress(None, readable=False)
     if not trust or (direct is not None and direct not in trust):
         return _found(direct)
-    header = trust.header.lower()
-    said = values(headers, header.encode())
     if not said:
         return _found(direct)
-    return _walk(_hops(said, header), trust, direct)
+    return _walk(_hops(said, trust.header.lower()), trust, direct)
 
 
 def read_address(text: str) -> IpAddress | None:

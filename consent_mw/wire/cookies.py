@@ -23,8 +23,10 @@ LONGEST_PAIR = 4096
 LONGEST_LIFE = 999_999_999_999
 """Seconds that a lifetime is read as at most; browsers keep nothing for longer than 400 days."""
 
+IN_COOKIES = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+"""The octets that a browser takes in a Set-Cookie line."""
+
 _SECONDS = re.compile(rb"-?[0-9]+")
-_CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _DATE_PARTS = re.compile(rb"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
 _MONTHS = {
     name: number
@@ -62,11 +64,29 @@ def filter_cookies(values: Sequence[bytes], keep: Callable[[bytes], bool]) -> by
     blanks at both ends go as well, which no field value may have. `keep` is not asked about an empty segment.
     """
     joined = values[0] if len(values) == 1 else b"; ".join(values)
-    segments = joined.split(b";")
-    kept = [raw for raw in segments if not raw.strip(b" \t") or keep(_name(raw))]
-    if len(kept) == len(segments):
-        return joined if joined.strip(b" \t;") else None
-    return b";".join(raw for raw in kept if raw.strip(b" \t")).strip(b" \t") or None
+    found = pieces(joined)
+    kept = [raw for name, raw in found if keep(name)]
+    return rejoin(joined, kept, whole=len(kept) == len(found))
+
+
+def pieces(joined: bytes) -> list[tuple[bytes, bytes]]:
+    """The name and the bytes of each cookie of the joined Cookie fields; empty segments are none."""
+    found: list[tuple[bytes, bytes]] = []
+    for raw in joined.split(b";"):
+        name, separator, _ = raw.partition(b"=")
+        name = name.strip(b" \t")
+        if separator:
+            found.append((name, raw))
+        elif name:
+            found.append((b"", raw))
+    return found
+
+
+def rejoin(joined: bytes, kept: Sequence[bytes], *, whole: bool) -> bytes | None:
+    """The Cookie field of what is kept: the very bytes that came where that is the whole; None for nothing."""
+    if whole:
+        return joined if kept else None
+    return b";".join(kept).strip(b" \t") or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +100,7 @@ class SetCookie:
     @classmethod
     def parse(cls, raw: bytes) -> SetCookie | None:
         """The cookie of this line, or None where a browser would drop the line (RFC 6265bis 5.6)."""
-        if _CONTROLS.search(raw):
+        if raw.translate(None, IN_COOKIES):
             return None
         pair, *rest = raw.split(b";")
         name, separator, value = pair.partition(b"=")
@@ -108,6 +128,12 @@ class SetCookie:
             if expires is not None:
                 return expires - now
         return None
+
+    @property
+    def dated(self) -> bool:
+        """Whether its lifetime hangs on the clock: on Expires, without a Max-Age that counts."""
+        names = {key for key, value in self.attributes if key != b"max-age" or _SECONDS.fullmatch(value)}
+        return b"expires" in names and b"max-age" not in names
 
     def is_deletion(self, now: int) -> bool:
         """Whether this removes the cookie from the browser."""
@@ -240,11 +266,6 @@ def _cookie(raw: bytes) -> Cookie:
     if not separator:
         return Cookie(b"", raw.strip(b" \t"), raw)
     return Cookie(name.strip(b" \t"), value.strip(b" \t"), raw)
-
-
-def _name(raw: bytes) -> bytes:
-    name, separator, _ = raw.partition(b"=")
-    return name.strip(b" \t") if separator else b""
 
 
 def _attribute(part: bytes) -> tuple[bytes, bytes]:

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
+
+LINES_KEPT = 256
 
 Headers = list[tuple[bytes, bytes]]
-
-_SHARED_CACHES = frozenset(
-    {b"surrogate-control", b"expires", b"age", b"x-accel-expires", b"edge-control", b"x-litespeed-cache-control"}
-)
-_TARGETED = b"cdn-cache-control"
-"""The end of the names of targeted fields (RFC 9213): a CDN's own begin with its name."""
 
 _LOOSENS = frozenset(
     {
@@ -64,44 +61,24 @@ def tokens(fields: Sequence[bytes]) -> list[bytes]:
     return [one.partition(b";")[0].partition(b"=")[0].strip(b" \t").lower() for one in members(fields)]
 
 
-def merge_vary(headers: Sequence[tuple[bytes, bytes]], names: Sequence[bytes]) -> Headers:
-    """The headers with one Vary that names what it named and these too; `*` stays alone (RFC 9110 12.5.5)."""
+@lru_cache(maxsize=LINES_KEPT)
+def vary_line(said: tuple[bytes, ...], names: tuple[bytes, ...]) -> bytes:
+    """The one Vary that names what these fields named and these names too; `*` stays alone (RFC 9110 12.5.5)."""
     # Names hold no quotes: a stray one must not swallow the names behind it.
-    named = [one for one in (part.strip(b" \t") for part in b",".join(values(headers, b"vary")).split(b",")) if one]
-    if b"*" in named or not (named or names):
-        return list(headers)
+    named = [one for one in (part.strip(b" \t") for part in b",".join(said).split(b",")) if one]
+    if b"*" in named:
+        return b"*"
     have = {one.lower() for one in named}
-    merged = b", ".join([*named, *(one for one in names if one.lower() not in have)])
-    edited: Headers = []
-    placed = False
-    for key, value in headers:
-        if key.lower() != b"vary":
-            edited.append((key, value))
-        elif not placed:
-            edited.append((key, merged))
-            placed = True
-    return edited if placed else [*edited, (b"vary", merged)]
+    return b", ".join([*named, *(one for one in names if one.lower() not in have)])
 
 
-def make_private(headers: Sequence[tuple[bytes, bytes]]) -> Headers:
-    """The headers so that no shared cache keeps this and no cache uses it unasked (RFC 9111 5.2.2).
+@lru_cache(maxsize=LINES_KEPT)
+def private_line(said: tuple[bytes, ...]) -> bytes:
+    """The Cache-Control by which no shared cache keeps an answer and no cache uses it unasked (RFC 9111 5.2.2).
 
-    What the site said that is stricter stays (`no-store`, `must-revalidate`, `no-transform`, …); what would let a
-    shared cache store it, by whatever field, goes.
+    What these fields said that is stricter stays (`no-store`, `must-revalidate`, `no-transform`, …).
     """
-    said = values(headers, b"cache-control")
-    line = b", ".join([b"private", b"no-cache", *_kept_directives(said)])
-    edited: Headers = []
-    placed = False
-    for key, value in headers:
-        lower = key.lower()
-        if lower == b"cache-control":
-            if not placed:
-                edited.append((key, line))
-                placed = True
-        elif lower not in _SHARED_CACHES and not lower.endswith(_TARGETED):
-            edited.append((key, value))
-    return edited if placed else [*edited, (b"cache-control", line)]
+    return b", ".join([b"private", b"no-cache", *_kept_directives(said)])
 
 
 def tag_etag(etag: bytes, digest: str) -> bytes:

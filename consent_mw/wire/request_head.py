@@ -1,26 +1,33 @@
 """The guard: a raw request head is either one thing to every reader, or refused (SPEC 10).
 
 Rule: what two readers could frame differently is refused, never repaired and never forwarded.
-Rule: checks look at the raw bytes; the parser comes after them.
+Rule: a head is split at CR LF alone, so that any other line end, and a null, stands in a line that is then refused.
 Source: RFC 9110 7.6, RFC 9112 2 to 7.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from consent_mw.wire.fields import Fields, Read, notice, read_request_fields, request_field
 
 LONGEST_HEAD: Final = 65_536
 MOST_FIELDS: Final = 200
 LONGEST_TARGET: Final = 16_384
+LINES_KEPT: Final = 1024
+LONGEST_LINE_KEPT: Final = 128
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET = re.compile(rb"[\x21-\x7e]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+
+_request_lines: dict[bytes, tuple[bytes, bytes, bool]] = {}
+_hosts: set[bytes] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,133 +38,173 @@ class Refusal:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestHead:
-    """A request head that reads one way only. `length` is None for a chunked body, 0 for none; `target` is in
-    origin form (or `*`); header names and values are as they came, white space around values aside."""
+    """A request head that reads one way only. `target` is in origin form (or `*`); `fields` are as they came, white
+    space around values aside; `seen` has the first value of each field that somebody looks at, `repeated` all values
+    of those that came more than once; `length` is None for a chunked body, 0 for none; `options` are what Connection
+    names."""
 
     method: bytes
     target: bytes
-    headers: list[tuple[bytes, bytes]]
+    fields: Fields
+    seen: dict[bytes, bytes]
+    repeated: dict[bytes, list[bytes]]
     host: bytes
     length: int | None
     http10: bool
     keep_alive: bool
     upgrade: bytes
     continues: bool
+    options: frozenset[bytes]
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The fields as pairs of name and value."""
+        return [(line[: len(lower)], value) for lower, value, line, _ in self.fields]
 
 
 def read_head(raw: bytes) -> RequestHead | Refusal:
     """The head that these bytes are (the empty line at the end included), or why it is refused."""
-    if b"\0" in raw or raw.count(b"\n") != raw.count(b"\r\n") or raw.count(b"\r") != raw.count(b"\r\n"):
+    if not raw.endswith(b"\r\n\r\n"):
         return Refusal(400, "the request has a bare line feed, carriage return or null")
     lines = raw[:-4].split(b"\r\n")
     if len(lines) > MOST_FIELDS + 1:
         return Refusal(431, f"the request has more than {MOST_FIELDS} header fields")
-    parts = lines[0].split(b" ")
-    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
-        return Refusal(400, "the request line is malformed")
-    if len(parts[1]) > LONGEST_TARGET:
-        return Refusal(414, f"the request target is longer than {LONGEST_TARGET} bytes")
-    headers = _fields(lines[1:])
-    if isinstance(headers, Refusal):
-        return headers
-    return _assemble(parts[0], parts[1], parts[2] == b"HTTP/1.0", headers)
+    first = _request_lines.get(lines[0]) or _request_line(lines[0])
+    if isinstance(first, Refusal):
+        return first
+    del lines[0]
+    read = read_request_fields(lines)
+    if read is None:
+        return Refusal(400, "a header field is malformed or holds a control character")
+    return assemble(first, read)
 
 
-def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]] | Refusal:
-    headers: list[tuple[bytes, bytes]] = []
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        # A line that begins with white space folds the one before it (RFC 9112 5.2); its name is no token.
-        if not colon or not _TOKEN.fullmatch(name):
-            return Refusal(400, "a header field is malformed")
-        value = value.strip(b" \t")
-        if not _VALUE.fullmatch(value):
-            return Refusal(400, "a header field holds a control character")
-        headers.append((name, value))
-    return headers
+def head_of(method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> RequestHead | Refusal:
+    """The head of these parts, which came otherwise than as HTTP/1 text (names and values must be sound)."""
+    fields = [request_field(name, value) for name, value in headers]
+    return assemble((method, target, False), (fields, *notice(fields)))
 
 
-def _assemble(
-    method: bytes, target: bytes, http10: bool, headers: list[tuple[bytes, bytes]]
-) -> RequestHead | Refusal:
-    if method in (b"CONNECT", b"TRACE"):
-        return Refusal(405, "this method is not served here")
-    hosts: list[bytes] = []
-    lengths: list[bytes] = []
-    codings: list[bytes] = []
-    options: set[bytes] = set()
-    upgrade = expect = b""
-    for name, value in headers:
-        lower = name.lower()
-        if lower == b"host":
-            hosts.append(value)
-        elif lower == b"content-length":
-            lengths.append(value)
-        elif lower == b"transfer-encoding":
-            codings.append(value)
-        elif lower == b"connection":
-            options.update(one.strip(b" \t").lower() for one in value.split(b","))
-        elif lower == b"upgrade":
-            upgrade = value
-        elif lower == b"expect":
-            expect = value.lower()
-    located = _locate(method, target, hosts, http10, headers)
-    if isinstance(located, Refusal):
-        return located
-    length = _length(lengths, codings, http10)
-    if isinstance(length, Refusal):
-        return length
-    if expect not in (b"", b"100-continue"):
+def assemble(line: tuple[bytes, bytes, bool], read: Read) -> RequestHead | Refusal:
+    """The head of a request line (method, target, whether HTTP/1.0) and fields that are sound one by one."""
+    method, target, http10 = line
+    fields, seen, repeated = read
+    host = seen.get(b"host")
+    if host is None or b"host" in repeated or host not in _hosts or not target.startswith(b"/"):
+        located = _locate(method, target, fields, seen, repeated, http10)
+        if isinstance(located, Refusal):
+            return located
+        host, target = located
+    length: int | None = 0
+    if b"content-length" in seen or b"transfer-encoding" in seen:
+        framed = _length(seen, repeated, http10)
+        if isinstance(framed, Refusal):
+            return framed
+        length = framed
+    said = seen.get(b"connection")
+    options = _NO_OPTIONS if said is None else _OPTIONS.get(said) or _options([said])
+    if b"connection" in repeated:
+        options = _options(repeated[b"connection"])
+    expect = seen.get(b"expect", b"")
+    if expect and (b"expect" in repeated or expect.lower() != b"100-continue"):
         return Refusal(417, "this expectation cannot be met")
     keep_alive = b"keep-alive" in options if http10 else b"close" not in options
-    asked = _upgrade(upgrade, options) if not http10 and length == 0 else b""
-    host, plain, fields = located
-    return RequestHead(method, plain, fields, host, length, http10, keep_alive, asked, bool(expect) and not http10)
+    upgrade = b""
+    if b"upgrade" in options and not http10 and length == 0:
+        upgrade = _upgrade(repeated.get(b"upgrade", [seen.get(b"upgrade", b"")]))
+    return RequestHead(
+        method, target, fields, seen, repeated, host, length, http10, keep_alive, upgrade,
+        bool(expect) and not http10, options,
+    )  # fmt: skip
 
 
-def _upgrade(upgrade: bytes, options: set[bytes]) -> bytes:
+_NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
+_OPTIONS: Final = {
+    b"keep-alive": frozenset({b"keep-alive"}),
+    b"close": frozenset({b"close"}),
+    b"Keep-Alive": frozenset({b"keep-alive"}),
+}
+
+
+def _options(values: Sequence[bytes]) -> frozenset[bytes]:
+    return frozenset(one.strip(b" \t").lower() for value in values for one in value.split(b","))
+
+
+def _request_line(line: bytes) -> tuple[bytes, bytes, bool] | Refusal:
+    parts = line.split(b" ")
+    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
+        return Refusal(400, "the request line is malformed")
+    method, target, version = parts
+    if len(target) > LONGEST_TARGET:
+        return Refusal(414, f"the request target is longer than {LONGEST_TARGET} bytes")
+    if method in (b"CONNECT", b"TRACE"):
+        return Refusal(405, "this method is not served here")
+    if not _TARGET.fullmatch(target):
+        return Refusal(400, "the request target is malformed")
+    found = (method, target, version == b"HTTP/1.0")
+    # A query can be personal; what has one is read anew.
+    if len(line) <= LONGEST_LINE_KEPT and b"?" not in target:
+        if len(_request_lines) >= LINES_KEPT:
+            _request_lines.clear()
+        _request_lines[line] = found
+    return found
+
+
+def _upgrade(values: Sequence[bytes]) -> bytes:
     """The protocol that is asked for; never HTTP/2, whose tunnel would carry requests past the gate."""
+    upgrade = b", ".join(values)
     protocols = {one.strip(b" \t").lower() for one in upgrade.split(b",")}
-    return upgrade if b"upgrade" in options and b"h2c" not in protocols else b""
+    return upgrade if b"h2c" not in protocols else b""
 
 
 def _locate(
-    method: bytes, target: bytes, hosts: list[bytes], http10: bool, headers: list[tuple[bytes, bytes]]
-) -> tuple[bytes, bytes, list[tuple[bytes, bytes]]] | Refusal:
-    """The host, the origin-form target and the headers that agree with them (RFC 9112 3.2)."""
-    if len(hosts) > 1 or (not hosts and not http10):
+    method: bytes,
+    target: bytes,
+    fields: Fields,
+    seen: dict[bytes, bytes],
+    repeated: dict[bytes, list[bytes]],
+    http10: bool,
+) -> tuple[bytes, bytes] | Refusal:
+    """The host and the origin-form target, with which `fields` and `seen` are made to agree (RFC 9112 3.2)."""
+    host = seen.get(b"host")
+    if b"host" in repeated or (host is None and not http10):
         return Refusal(400, "the request must have exactly one Host")
-    if not _TARGET.fullmatch(target) or b"#" in target:
-        return Refusal(400, "the request target is malformed")
     absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is not None:
-        host, target = absolute[1], absolute[2] or b"/"
-        target = target if target.startswith(b"/") else b"/" + target
-        headers = [(name, host if name.lower() == b"host" else value) for name, value in headers]
-        headers = headers if hosts else [(b"Host", host), *headers]
-    else:
-        host = hosts[0] if hosts else b""
-    if not all(_HOST.fullmatch(one) for one in (*hosts, *([host] if absolute else []))):
+    if (host is not None and not _HOST.fullmatch(host)) or (absolute and not _HOST.fullmatch(absolute[1])):
         return Refusal(400, "the Host is malformed")
+    if absolute is not None:
+        named, target = absolute[1], absolute[2] or b"/"
+        target = target if target.startswith(b"/") else b"/" + target
+        stands = request_field(b"Host", named)
+        places = [index for index, field in enumerate(fields) if field[0] == b"host"]
+        if places:
+            line = fields[places[0]][2]
+            fields[places[0]] = request_field(line[:4], named)
+        else:
+            fields.insert(0, stands)
+        host = seen[b"host"] = named
     if not target.startswith(b"/") and not (target == b"*" and method == b"OPTIONS"):
         return Refusal(400, "the request target is malformed")
-    return host, target, headers
+    if host is not None and len(_hosts) < LINES_KEPT and len(host) <= LONGEST_LINE_KEPT:
+        _hosts.add(host)
+    return host or b"", target
 
 
-def _length(lengths: list[bytes], codings: list[bytes], http10: bool) -> int | Refusal | None:
+def _length(seen: dict[bytes, bytes], repeated: dict[bytes, list[bytes]], http10: bool) -> int | Refusal | None:
     """How the body is framed; whatever leaves room for two answers is refused (RFC 9112 6.3)."""
-    if codings:
-        if lengths:
+    coding, length = seen.get(b"transfer-encoding"), seen.get(b"content-length")
+    if coding is not None:
+        if length is not None:
             return Refusal(400, "the request has both Transfer-Encoding and Content-Length")
         if http10:
             return Refusal(400, "HTTP/1.0 has no Transfer-Encoding")
-        if len(codings) > 1 or codings[0].lower() != b"chunked":
+        if b"transfer-encoding" in repeated or coding.lower() != b"chunked":
             return Refusal(501, "the only transfer coding here is chunked")
         return None
-    if not lengths:
+    if length is None:
         return 0
-    if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
+    if b"content-length" in repeated or not _LENGTH.fullmatch(length):
         return Refusal(400, "the Content-Length is malformed")
-    return int(lengths[0])
+    return int(length)

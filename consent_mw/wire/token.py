@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from itsdangerous import BadData, BadSignature, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
+from itsdangerous.signer import SigningAlgorithm
 
 from consent_mw.core.consent import Consent
 from consent_mw.errors import KeysError
@@ -52,8 +53,8 @@ class Keyring:
             raise KeysError("no keys: `consent-mw keys new` makes one")
         if any(len(key) < SHORTEST_KEY for key in self.keys):
             raise KeysError(f"a key is shorter than {SHORTEST_KEY} bytes: `consent-mw keys new` makes a good one")
-        self._identifier = _signer(self.keys, b"consent_mw.identifier")
-        self._consent = _signer(self.keys, b"consent_mw.consent")
+        self._identifier = _Signer(self.keys, b"consent_mw.identifier")
+        self._consent = _Signer(self.keys, b"consent_mw.consent")
 
     def sign_identifier(self, random16: bytes, day: int) -> str:
         """A token for these 128 random bits, issued on this day (since 1970)."""
@@ -111,8 +112,30 @@ def _key(key: bytes | str) -> bytes:
     return key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
 
 
-def _signer(keys: Sequence[bytes], salt: bytes) -> Signer:
-    return Signer(list(keys), salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+class _Algorithm(SigningAlgorithm):
+    """HMAC-SHA256 in one call (RFC 2104)."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256")
+
+
+class _Signer(Signer):
+    """A signer that derives each key once, not at every signature."""
+
+    def __init__(self, keys: Sequence[bytes], salt: bytes) -> None:
+        super().__init__(
+            list(keys),
+            salt=salt,
+            key_derivation="hmac",
+            digest_method=hashlib.sha256,
+            algorithm=_Algorithm(),
+        )
+        self._derived = {key: super(_Signer, self).derive_key(key) for key in self.secret_keys}
+
+    def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
+        """The signing key of this secret (of the newest, where none is named)."""
+        known = self.secret_keys[-1] if secret_key is None else secret_key
+        return self._derived[known] if isinstance(known, bytes) else super().derive_key(known)
 
 
 def _unsign(signer: Signer, raw: str) -> str | None:

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import re
 import ssl
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
-import httptools
-
 from consent_mw.errors import ServeError
+from consent_mw.wire.body import ChunkedBody, MalformedBodyError
+from consent_mw.wire.response_head import CHUNKED, LONGEST_HEAD, UNTIL_END, ResponseHead, read_response_head
 
 CONNECT_WITHIN = 5.0
 IDLE_KEPT = 55.0
@@ -28,43 +27,31 @@ IDLE_KEPT = 55.0
 
 MOST_IDLE = 128
 MOST_LEFT_READS = 64
-LONGEST_HEAD = 262_144
 
-_VALUE = re.compile(rb"[^\x00\r\n]*")
-
-log = logging.getLogger("consent_mw.upstream")
+_BEGINS = re.compile(rb"H(?:T(?:T(?:P(?:/.*)?)?)?)?\Z", re.DOTALL)
+_NO_TRAILERS: list[bytes] = []
 
 
 class Listener(Protocol):
     """Who hears a response. Calls come in the order of the bytes."""
 
-    def upstream_informs(self, status: int, reason: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    def upstream_informs(self, answer: ResponseHead) -> None:
         """An interim response (1xx, but 101)."""
 
-    def upstream_answers(self, answer: UpstreamAnswer) -> None:
+    def upstream_answers(self, answer: ResponseHead) -> None:
         """The head of the final response (or of 101)."""
 
     def upstream_sends(self, chunk: bytes) -> None:
         """A part of the body; of the raw stream after 101."""
 
-    def upstream_ends(self) -> None:
-        """The response is whole."""
+    def upstream_ends(self, trailers: list[bytes]) -> None:
+        """The response is whole; the lines of its trailers."""
 
     def upstream_fails(self, reason: str) -> None:
         """The response will never be whole; `reason` goes on after a colon."""
 
     def upstream_pauses(self, paused: bool) -> None:
         """The upstream takes no more (True), or does again (False)."""
-
-
-@dataclass(slots=True)
-class UpstreamAnswer:
-    """The head of a response. `bodiless`: by its status or its request's method it has no body."""
-
-    status: int
-    reason: bytes
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    bodiless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +101,9 @@ class Pool:
 
     def take(self) -> Connection | None:
         """An idle connection that still stands, or None."""
-        now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and now - connection.idle_since < IDLE_KEPT:
+            if connection.usable:
                 return connection
             connection.close()
         return None
@@ -139,19 +125,21 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """Keep this connection for the next request."""
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.aged = 0
         self._idle.append(connection)
         if len(self._idle) > MOST_IDLE:
             self._idle.popleft().close()
 
     def forget(self, connection: Connection) -> None:
         """This connection is gone."""
-        if connection in self._idle:
+        with contextlib.suppress(ValueError):
             self._idle.remove(connection)
 
-    def sweep(self, now: float) -> None:
-        """Close what has been idle for too long."""
-        while self._idle and now - self._idle[0].idle_since >= IDLE_KEPT:
+    def sweep(self) -> None:
+        """Close what has been idle for too long; called once a second."""
+        for connection in self._idle:
+            connection.aged += 1
+        while self._idle and self._idle[0].aged > IDLE_KEPT:
             self._idle.popleft().close()
 
     def close(self) -> None:
@@ -161,41 +149,38 @@ class Pool:
 
 
 class Connection(asyncio.Protocol):
-    """One connection to the upstream; serves one request at a time."""
+    """One connection to the upstream; serves one request at a time. `reused` once it has served one; `heard` once
+    something of an answer came; `aged` is the seconds that it was idle."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._transport: asyncio.Transport | None = None
         self._listener: Listener | None = None
-        self._parser: httptools.HttpResponseParser | None = None
-        self._answer = UpstreamAnswer(0, b"")
-        self._head = False
-        self._size = 0
-        self._answered = False
-        self._tunnel = False
-        self._until_end = False
-        self._reason = ""
-        self._complete = False
-        self._keeps = False
-        self._surplus = False
+        self._buffer = bytearray()
+        self._body: ChunkedBody | None = None
+        self._left = 0
+        self._answer: ResponseHead | None = None
+        self._to_head = False
         self._request_whole = False
-        self.idle_since = 0.0
+        self._switched = False
+        self._paused = False
+        self.aged = 0
         self.reused = False
         self.heard = False
 
     @property
     def usable(self) -> bool:
         """Whether another request may be sent."""
-        return self._transport is not None and not self._transport.is_closing() and self._listener is None
+        return self._transport is not None and self._listener is None and not self._transport.is_closing()
 
     def begin(self, listener: Listener, head: bytes, *, bodiless: bool) -> None:
         """Send this request head; the listener hears the response. `bodiless`: the request was a HEAD."""
         self._listener = listener
-        self._head = bodiless
-        self._answered = self.heard = False
-        self._until_end = self._complete = self._surplus = self._request_whole = False
-        self._next_message()
-        self.write(head)
+        self._to_head = bodiless
+        self._answer = self._body = None
+        self.heard = self._request_whole = False
+        if self._transport is not None:
+            self._transport.write(head)
 
     def write(self, data: bytes) -> None:
         """Send a part of the request."""
@@ -211,6 +196,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        self._paused = paused
         if paused:
             transport.pause_reading()
         else:
@@ -241,15 +227,18 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the response, or of nothing that was asked for."""
-        if self._listener is None:
+        listener = self._listener
+        if listener is None:
             # An upstream that speaks unasked cannot be trusted with the next request.
             self.close()
             return
         self.heard = True
-        if self._tunnel:
-            self._listener.upstream_sends(data)
-            return
-        self._feed(data)
+        if self._answer is None:
+            self._read_heads(data)
+        elif self._switched:
+            listener.upstream_sends(data)
+        else:
+            self._read_body(data)
 
     def eof_received(self) -> bool:
         """The upstream sends no more."""
@@ -258,16 +247,15 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
         self._pool.forget(self)
-        listener = self._listener
+        if self._listener is not None and error is not None and self._answer is None:
+            self._read_what_is_left()
+        listener, answer = self._listener, self._answer
         if listener is None:
             return
-        if error is not None and not self._answered:
-            self._read_what_is_left()
-        if self._listener is None:
-            return
-        if self._tunnel or (self._until_end and error is None):
+        ends = answer is not None and answer.length == UNTIL_END and not answer.bodiless
+        if self._switched or (ends and error is None):
             self._listener = None
-            listener.upstream_ends()
+            listener.upstream_ends([])
             return
         self._fail("it closed the connection")
 
@@ -283,136 +271,117 @@ class Connection(asyncio.Protocol):
                 data = os.read(raw.fileno(), 65_536)
                 if not data or self._listener is None:
                     return
-                self.heard = True
-                self._feed(data)
+                self.data_received(data)
 
-    # the parser's callbacks
+    # the answer
 
-    def on_status(self, reason: bytes) -> None:
-        """The reason phrase."""
-        self._answer.reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header field."""
-        self._size += len(name) + len(value) + 4
-        if self._complete:
+    def _read_heads(self, data: bytes) -> None:
+        """Read the head of the answer, and of the interim ones before it."""
+        if self._buffer:
+            self._buffer += data
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        while self._answer is None and self._listener is not None:
+            end = data.find(b"\r\n\r\n")
+            if end < 0 or end > LONGEST_HEAD:
+                self._wait_for_more(data, end)
+                return
+            head = read_response_head(data[:end], head=self._to_head)
+            data = data[end + 4 :]
+            if isinstance(head, str):
+                self._fail(head)
+                return
+            self._take_head(head)
+        if self._listener is None or self._answer is None:
             return
-        if self._size > LONGEST_HEAD or not _VALUE.fullmatch(value):
-            self._reason = "its head is too large or malformed"
+        if self._switched:
+            if data:
+                self._listener.upstream_sends(data)
             return
-        self._answer.headers.append((name, value))
+        self._read_body(data)
 
-    def on_headers_complete(self) -> None:
-        """The head is whole."""
-        parser, listener = self._parser, self._listener
-        if parser is None or listener is None or self._reason or self._complete:
+    def _wait_for_more(self, data: bytes, end: int) -> None:
+        if end > 0 or len(data) > LONGEST_HEAD:
+            self._fail("its head is too large")
+        elif data and (b"\n\n" in data or not _BEGINS.match(data)):
+            self._fail("its answer is not HTTP")
+        else:
+            self._buffer += data
+
+    def _take_head(self, head: ResponseHead) -> None:
+        listener = self._listener
+        if listener is None:
             return
-        answer = self._answer
-        answer.status = parser.get_status_code()
-        if 100 <= answer.status < 200 and answer.status != 101:
-            listener.upstream_informs(answer.status, answer.reason, answer.headers)
+        if head.status < 200 and head.status != 101:
+            listener.upstream_informs(head)
             return
-        self._reason = _framing_problem(answer.headers)
-        if answer.status == 101 and not parser.should_upgrade():
-            self._reason = "it switched protocols without saying to which"
-        if self._reason:
+        if head.status == 101:
+            options = b",".join(head.all(b"connection")).lower()
+            if b"upgrade" not in options or b"upgrade" not in head.seen:
+                self._fail("it switched protocols without saying to which")
+                return
+            self._switched = True
+        elif head.length == CHUNKED and not head.bodiless:
+            self._body = ChunkedBody()
+        self._left = 0 if head.bodiless else head.length
+        self._answer = head
+        listener.upstream_answers(head)
+
+    def _read_body(self, data: bytes) -> None:
+        listener = self._listener
+        if listener is None:
             return
-        answer.bodiless = self._head or answer.status in (204, 304)
-        names = {name.lower() for name, _ in answer.headers}
-        framed = b"content-length" in names or b"transfer-encoding" in names
-        self._until_end = not framed and not answer.bodiless and answer.status != 101
-        self._answered = True
-        self._keeps = parser.should_keep_alive() and not self._until_end
-        listener.upstream_answers(answer)
+        if self._body is not None:
+            self._read_chunks(self._body, data)
+        elif self._left == UNTIL_END:
+            if data:
+                listener.upstream_sends(data)
+        elif len(data) <= self._left:
+            self._left -= len(data)
+            if data:
+                listener.upstream_sends(data)
+            if not self._left and self._listener is not None:
+                self._end(surplus=False)
+        else:
+            chunk = data[: self._left]
+            self._left = 0
+            if chunk:
+                listener.upstream_sends(chunk)
+            if self._listener is not None:
+                self._end(surplus=True)
 
-    def on_body(self, chunk: bytes) -> None:
-        """A part of the body."""
-        if self._answer.bodiless:
-            self._surplus = True
-        elif self._listener is not None and self._answered and not self._complete:
-            self._listener.upstream_sends(chunk)
-
-    def on_message_complete(self) -> None:
-        """The message is whole; an interim one is followed by another."""
-        # The end is told after the parser returns: what follows in the same read is nobody's answer.
-        if self._answered and not self._until_end and self._answer.status != 101:
-            self._complete = True
-
-    def _next_message(self) -> None:
-        self._answer = UpstreamAnswer(0, b"")
-        self._size = 0
-        self._reason = ""
-        self._parser = httptools.HttpResponseParser(self)
-
-    def _feed(self, data: bytes) -> None:
-        if self._parser is None:
-            return
+    def _read_chunks(self, body: ChunkedBody, data: bytes) -> None:
+        self._buffer += data
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._become_tunnel(data[upgrade.args[0] :])
+            chunk = body.take(self._buffer)
+        except MalformedBodyError:
+            self._fail("its body is malformed")
             return
-        except httptools.HttpParserCallbackError:
-            log.exception("an answer could not be relayed")
-            self._fail("it cannot be relayed")
-            return
-        except httptools.HttpParserError:
-            # After a response that has no body, a parser that waits for one fails on what follows.
-            if self._listener is not None and (self._complete or (self._answered and self._answer.bodiless)):
-                self._surplus = True
-                self._end()
-            elif self._listener is not None:
-                self._fail("its answer is not HTTP")
-            return
-        if self._reason:
-            self._fail(self._reason)
-        elif self._listener is not None and (self._complete or (self._answered and self._answer.bodiless)):
-            self._end()
+        if chunk and self._listener is not None:
+            self._listener.upstream_sends(chunk)
+        if body.done and self._listener is not None:
+            surplus = bool(self._buffer)
+            self._buffer.clear()
+            self._end(surplus=surplus, trailers=body.trailers)
 
-    def on_message_begin(self) -> None:
-        """Another message: what was an interim response is done with; after a final one it was not asked for."""
-        if self._complete:
-            self._surplus = True
-        if not self._answered:
-            self._answer = UpstreamAnswer(0, b"")
-            self._size = 0
-
-    def _become_tunnel(self, rest: bytes) -> None:
-        if self._answer.status != 101 or self._listener is None or not self._answered:
-            self._fail("it switched protocols unasked")
-            return
-        self._tunnel = True
-        if rest:
-            self._listener.upstream_sends(rest)
-
-    def _end(self) -> None:
-        listener, parser = self._listener, self._parser
+    def _end(self, *, surplus: bool, trailers: list[bytes] = _NO_TRAILERS) -> None:
+        """The answer is whole. What follows it in the same read is nobody's, and ends the connection."""
+        listener, transport, answer = self._listener, self._transport, self._answer
         self._listener = None
-        self._parser = None
-        keeps = self._keeps and self._request_whole and not self._surplus and parser is not None
-        transport = self._transport
-        if keeps and transport is not None and not transport.is_closing() and not transport.get_write_buffer_size():
-            transport.resume_reading()
+        if transport is None or listener is None or answer is None:
+            return
+        unsent = not self._request_whole or bool(transport.get_write_buffer_size())
+        if answer.keeps and not surplus and not unsent and not transport.is_closing():
             self.reused = True
+            if self._paused:
+                self.pause(False)
             self._pool.give_back(self)
-        elif self._transport is not None:
-            self._transport.close()
-        if listener is not None:
-            listener.upstream_ends()
+        else:
+            transport.close()
+        listener.upstream_ends(trailers)
 
     def _fail(self, reason: str) -> None:
         listener = self._listener
         self.close()
         if listener is not None:
             listener.upstream_fails(reason)
-
-
-def _framing_problem(headers: list[tuple[bytes, bytes]]) -> str:
-    """Why this response cannot be framed one way only, or nothing (RFC 9112 6.3)."""
-    lengths = {value for name, value in headers if name.lower() == b"content-length"}
-    codings = [value.lower() for name, value in headers if name.lower() == b"transfer-encoding"]
-    if len(lengths) > 1 or any(not length.isdigit() for length in lengths):
-        return "its Content-Length is malformed"
-    if codings and (codings != [b"chunked"] or lengths):
-        return "its framing is ambiguous"
-    return ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from consent_mw import load_policy
-from consent_mw.asgi.gate import PLACES_KEPT, Gate
-from consent_mw.asgi.ruleset import LONGEST_KEPT, NAMES_KEPT
+from consent_mw.asgi.gate import Gate
+from consent_mw.asgi.ruleset import LONGEST_KEPT, NAMES_KEPT, PLACES_KEPT
 from consent_mw.wire.token import Keyring
 from tests.journeys.site import BERLIN, KEY, POLICY
 

@@ -133,8 +133,8 @@ def test_an_answer_keeps_its_fields_but_those_of_the_connection(port: int, origi
         b"Connection: x-hop, set-cookie\r\nSet-Cookie: session=1\r\nTrailer: x\r\nContent-Length: 2\r\n\r\nok"
     )
     assert ask(port, b"GET /logo HTTP/1.1\r\n" + CLOSE + b"\r\n").split(b"\r\n") == [
-        b"HTTP/1.1 299 Odd Phrase", b"X-B: 1", b"x-a: caf\xe9", b"X-B: 2", b"Set-Cookie: session=1",
-        b"Content-Length: 2", b"cache-control: private, no-cache", b"vary: Cookie, DNT, Sec-GPC",
+        b"HTTP/1.1 299 Odd Phrase", b"X-B: 1", b"x-a: caf\xe9", b"X-B: 2", b"Content-Length: 2",
+        b"Cache-Control: private, no-cache", b"Vary: Cookie, DNT, Sec-GPC", b"Set-Cookie: session=1",
         b"Connection: close", b"", b"ok",
     ]  # fmt: skip
 

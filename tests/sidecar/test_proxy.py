@@ -105,17 +105,30 @@ def test_a_malformed_chunk_never_becomes_a_whole_request(port: int, origin: Orig
     assert not any(whole)
 
 
-def test_a_chunked_body_arrives_whole_without_its_trailers(port: int, origin: Origin) -> None:
+def test_a_chunked_body_arrives_whole_with_its_trailers(port: int, origin: Origin) -> None:
     got: list[bytes] = []
 
     def answer(peer: socket.socket, head: bytes) -> None:
-        got.append(read_until(peer, b"0\r\n\r\n"))
+        got.append(read_until(peer, b"0\r\n") + read_until(peer, b"\r\n\r\n"))
         peer.sendall(OK)
 
     origin.answer = answer
-    body = b"3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n"
+    forbidden = b"Cookie: _ga=1\r\nconsent-visitor: x\r\nContent-Length: 5\r\nAuthorization: x\r\n"
+    body = b"3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: 1\r\n" + forbidden + b"\r\n"
     assert ask(port, b"POST / HTTP/1.1\r\n" + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n" + body).endswith(b"ok")
-    assert re.sub(rb"[0-9a-f]+\r\n(.*?)\r\n", rb"\1", got[0].removesuffix(b"0\r\n\r\n")) == b"abcde"
+    body, trailers = got[0].split(b"0\r\n", 1)
+    assert re.sub(rb"[0-9a-f]+\r\n(.*?)\r\n", rb"\1", body) == b"abcde"
+    assert trailers == b"X-Trailer: 1\r\n\r\n"
+
+
+@pytest.mark.parametrize(("te", "trailers"), [(b"", b""), (b"TE: trailers\r\n", b"X-Sum: 1\r\n")], ids=["no", "yes"])
+def test_trailers_of_an_answer_reach_who_asked_for_them(
+    port: int, origin: Origin, te: bytes, trailers: bytes
+) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+    origin.answer = lambda peer, head: peer.sendall(chunked + b"X-Sum: 1\r\nSet-Cookie: _ga=1\r\n\r\n")
+    got = ask(port, b"GET / HTTP/1.1\r\n" + CLOSE + te + b"\r\n")
+    assert got.partition(b"\r\n\r\n")[2] == b"2\r\nok\r\n0\r\n" + trailers + b"\r\n"
 
 
 TRUNCATED = {

@@ -29,7 +29,7 @@ async def erase(request: Request) -> Response:
     posted = await heard(request, types=TYPES, empty=True)
     exchange = exchange_of(request)
     subjects = exchange.gate.reporter.subjects(exchange)
-    receipt = exchange.person.consent.receipt
+    receipt = exchange.consent.receipt
     try:
         number = await exchange.gate.store_result(lambda store: store.erase(subjects, receipt=receipt))
     except StoreError as error:
@@ -49,7 +49,7 @@ async def _stored(exchange: Exchange) -> dict[str, object]:
     if facts is None:
         raise ValueError("the visitor's routes are asked under a decision")
     consent = facts.consent
-    identifier = exchange.person.identifier
+    identifier = exchange.identifier
     return {
         "identifier": identifier.id if identifier is not None else None,
         "consent": {

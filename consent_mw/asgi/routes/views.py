@@ -61,7 +61,7 @@ async def receipts(request: Request) -> Response:
 async def claims_of(exchange: Exchange) -> list[dict[str, object]]:
     """What this browser's receipts say, newest first, each with its signed form."""
     gate = exchange.gate
-    receipt = exchange.person.consent.receipt
+    receipt = exchange.consent.receipt
     if not receipt:
         return []
     try:

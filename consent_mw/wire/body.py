@@ -1,7 +1,7 @@
-"""Request bodies: framed by a length or by chunks, read strictly, so that no byte belongs to two messages.
+"""Bodies: framed by a length or by chunks, read strictly, so that no byte belongs to two messages.
 
 Rule: a body takes its own bytes from the buffer and leaves the next request's.
-Rule: a chunk that two readers could measure differently is refused; trailers are checked and dropped.
+Rule: a chunk that two readers could measure differently is refused; trailers are checked.
 Source: RFC 9112 6.2, 7.1.
 """
 
@@ -24,6 +24,7 @@ class RequestBody(Protocol):
     """A body that is being read. `done` once it is whole."""
 
     done: bool
+    trailers: list[bytes]
 
     def take(self, buffer: bytearray) -> bytes:
         """Remove this body's bytes from the buffer; what they carry. Raises MalformedBodyError."""
@@ -35,6 +36,7 @@ class LengthBody:
     def __init__(self, length: int) -> None:
         self._left = length
         self.done = length == 0
+        self.trailers: list[bytes] = []
 
     def take(self, buffer: bytearray) -> bytes:
         """Remove this body's bytes from the buffer."""
@@ -46,10 +48,11 @@ class LengthBody:
 
 
 class ChunkedBody:
-    """A body in chunks; extensions and trailers are dropped."""
+    """A body in chunks; extensions are dropped, the lines of its trailers kept."""
 
     def __init__(self) -> None:
         self.done = False
+        self.trailers: list[bytes] = []
         self._left = 0
         self._after_data = False
         self._trailer: int | None = None
@@ -96,6 +99,7 @@ class ChunkedBody:
         self._trailer = (self._trailer or 0) + len(line)
         if self._trailer > LONGEST_TRAILER or not _FIELD.fullmatch(line):
             raise MalformedBodyError("the trailers are malformed or too long")
+        self.trailers.append(line)
 
 
 def _line(buffer: bytearray) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consent_mw.wire.request_body import ChunkedBody, MalformedBodyError, body_of
+from consent_mw.wire.body import ChunkedBody, MalformedBodyError, body_of
 
 BODIES = {
     "length": (5, b"hello", b"hello"),

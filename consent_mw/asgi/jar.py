@@ -1,0 +1,73 @@
+"""The jar: what the Cookie field of one request holds, split once and verified once.
+
+Rule: a jar says the same for as long as its bytes, the policy and the keys are the same, until `until`.
+Rule: every jar of the same bytes is the same visitor's; nothing is found by less than all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from consent_mw.core.consent import NO_CONSENT, Consent
+from consent_mw.core.policy import DAY, Policy
+from consent_mw.wire.cookies import pieces
+from consent_mw.wire.token import Identifier
+
+if TYPE_CHECKING:
+    from consent_mw.asgi.enforcement import Enforcement
+    from consent_mw.asgi.ruleset import Ruleset
+    from consent_mw.asgi.tokens import Tokens
+
+FOR_EVER: Final = 1e18
+
+
+@dataclass(slots=True)
+class Jar:
+    """The cookies of one request. `pieces` are (name, bytes); `until` is when another look is due (seconds since
+    1970); `enforced` and `remaining` remember, by what a decision depends on, what followed for these cookies."""
+
+    joined: bytes = b""
+    pieces: list[tuple[bytes, bytes]] = field(default_factory=list)
+    consent: Consent = NO_CONSENT
+    identifier: Identifier | None = None
+    until: float = FOR_EVER
+    enforced: dict[int, Enforcement] = field(default_factory=dict)
+    remaining: dict[int, bytes | None] = field(default_factory=dict)
+
+
+def fill(joined: bytes, rules: Ruleset, tokens: Tokens, now: float) -> Jar:
+    """The jar of these joined Cookie fields."""
+    jar = Jar(joined, pieces(joined))
+    own = rules.own_cookies
+    for name, raw in jar.pieces:
+        if name in own:
+            _take(jar, name, raw.partition(b"=")[2].strip(b" \t"), rules, tokens)
+    _expire(jar, rules.policy, now)
+    return jar
+
+
+def _take(jar: Jar, name: bytes, value: bytes, rules: Ruleset, tokens: Tokens) -> None:
+    if name != rules.identifier_cookie:
+        found = tokens.consent(value)
+        # A browser may hold several; the one that was issued last counts.
+        if found is not None and (jar.consent is NO_CONSENT or found.issued > jar.consent.issued):
+            jar.consent = found
+    elif jar.identifier is None:
+        jar.identifier = tokens.identifier(value)
+
+
+def _expire(jar: Jar, policy: Policy, now: float) -> None:
+    """Drop what is too old, and note when something else will be."""
+    ends: list[float] = []
+    if jar.identifier is not None:
+        lasts = policy.identifier.lasts if policy.identifier is not None else 0
+        end = jar.identifier.day * DAY + lasts
+        if now > end:
+            jar.identifier = None
+        else:
+            ends.append(end)
+    if jar.consent is not NO_CONSENT:
+        ends += [end for place in policy.jurisdictions if (end := jar.consent.at + place.lasts) >= now]
+    if ends:
+        jar.until = min(ends)

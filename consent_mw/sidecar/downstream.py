@@ -45,6 +45,7 @@ class Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._searched = 0
+        self._skipped = False
         self._relay: Relay | None = None
         self._body: RequestBody | None = None
         self._pauses: set[str] = set()
@@ -272,7 +273,8 @@ class Client(asyncio.Protocol):
         """Remove a head from the buffer, once it is whole; what can never be one is refused."""
         buffer = self._buffer
         # An empty line before a request is allowed for (RFC 9112 2.2), one only.
-        if not self._searched and buffer.startswith(b"\r\n"):
+        if not self._skipped and buffer.startswith(b"\r\n"):
+            self._skipped = True
             del buffer[:2]
         if not buffer:
             return None
@@ -285,6 +287,7 @@ class Client(asyncio.Protocol):
                 self._refuse(Refusal(431, f"the request's head is longer than {LONGEST_HEAD} bytes"))
             return None
         self._searched = 0
+        self._skipped = False
         raw = bytes(buffer[: found.end()])
         del buffer[: found.end()]
         return raw

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -139,11 +140,14 @@ class Relay:
     async def _connect(self) -> None:
         try:
             connection = await self._plane.pool.connect()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             self._task = None
             self._plane.meters.upstream_failed += 1
             if isinstance(error, TimeoutError):
                 self._say(504, "the site behind this proxy did not take the connection in time")
+            elif isinstance(error, ssl.SSLError):
+                log.warning("the upstream's TLS is not trusted: %s", error.reason or error)
+                self._say(502, "the site behind this proxy cannot be reached: its certificate is not trusted")
             else:
                 self._say(502, "the site behind this proxy cannot be reached")
             return

@@ -21,8 +21,8 @@ UNTIL_END: Final = -1
 CHUNKED: Final = -2
 """Lengths of a body that ends with its connection, and of one in chunks."""
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 _status_lines: dict[bytes, tuple[int, bytes, bool]] = {}
 
 

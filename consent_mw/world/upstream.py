@@ -29,6 +29,7 @@ MOST_IDLE = 128
 MOST_LEFT_READS = 64
 
 _BEGINS = re.compile(rb"H(?:T(?:T(?:P(?:/.*)?)?)?)?\Z", re.DOTALL)
+_HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?")
 _NO_TRAILERS: list[bytes] = []
 
 
@@ -83,7 +84,7 @@ def read_upstream(url: str) -> Upstream:
     except ValueError:
         host, port, parts = None, None, urlsplit("")
     more = parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc
-    if parts.scheme not in ("http", "https") or not host or port == 0 or more or not host.isascii():
+    if parts.scheme not in ("http", "https") or not host or port == 0 or more or not _HOST.fullmatch(host):
         raise ServeError(
             f"--upstream `{url}` is not of the form http://host[:port], https://host[:port] or unix:/path"
         )
@@ -164,6 +165,7 @@ class Connection(asyncio.Protocol):
         self._request_whole = False
         self._switched = False
         self._paused = False
+        self._end_told = not pool.upstream.secure
         self.aged = 0
         self.reused = False
         self.heard = False
@@ -241,7 +243,8 @@ class Connection(asyncio.Protocol):
             self._read_body(data)
 
     def eof_received(self) -> bool:
-        """The upstream sends no more."""
+        """The upstream sends no more; over TLS this is told only by who means it (RFC 9112 9.8)."""
+        self._end_told = True
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -252,7 +255,7 @@ class Connection(asyncio.Protocol):
         listener, answer = self._listener, self._answer
         if listener is None:
             return
-        ends = answer is not None and answer.length == UNTIL_END and not answer.bodiless
+        ends = self._end_told and answer is not None and answer.length == UNTIL_END and not answer.bodiless
         if self._switched or (ends and error is None):
             self._listener = None
             listener.upstream_ends([])

@@ -213,8 +213,10 @@ class Client(asyncio.Protocol):
             self._relay.expire()
 
     def drain(self) -> None:
-        """Close at once if nothing is under way."""
-        if self._relay is None and not self._over:
+        """Close at once if nothing is under way; what is may end by itself."""
+        if self._relay is not None:
+            self._relay.leave()
+        elif not self._over:
             self.finish(linger=False)
 
     # requests

@@ -22,6 +22,7 @@ from consent_mw.sidecar.bridge import Bridge
 from consent_mw.sidecar.forwarding import for_this_hop, interim, loops, render, towards_upstream
 from consent_mw.sidecar.outlet import phrase
 from consent_mw.sidecar.plane import Downlink
+from consent_mw.sidecar.tunnel import Tunnel
 from consent_mw.wire.fields import (
     HOP_BY_HOP,
     Fields,
@@ -58,7 +59,7 @@ class Relay:
     _unsent: list[bytes] | None = None
     _whole = False
     _retried = False
-    _tunnel = False
+    _tunnel: Tunnel | None = None
     _stalled_by: frozenset[str] = frozenset()
     _held: list[bytes] | None = None
     _ending: bool | None = None
@@ -206,6 +207,11 @@ class Relay:
         if self._connection is not None:
             self._connection.write(data)
 
+    def leave(self) -> None:
+        """The process goes away: a WebSocket is told so; whatever else is under way may end by itself."""
+        if self._tunnel is not None and self._held is None:
+            self._outlet.send(self._tunnel.leave())
+
     def stall(self, why: str, stalled: bool) -> None:
         """Take no more of the answer for this reason, or no longer for it."""
         before = bool(self._stalled_by)
@@ -261,7 +267,7 @@ class Relay:
             self._break_off("it cannot be decided about")
             return
         if answer.status == 101:
-            self._tunnel = True
+            self._tunnel = Tunnel(answer.all(b"upgrade"))
         if reply.pending is None:
             self._open(answer, reply)
             return
@@ -278,14 +284,14 @@ class Relay:
         held, self._held = self._held or [], None
         self._open(answer, reply)
         for chunk in held:
-            self._outlet.send(chunk)
+            self.upstream_sends(chunk)
         if self._ending is not None:
             self._finish(whole=self._ending)
             return
         self.stall("held", False)
 
     def _open(self, answer: ResponseHead, reply: Reply) -> None:
-        if self._tunnel:
+        if self._tunnel is not None:
             self._outlet.switch(answer.reason, reply.fields, list(answer.all(b"upgrade")))
             self.forward_raw(self._client.begin_tunnel())
             return
@@ -304,8 +310,12 @@ class Relay:
         if self._held is not None:
             self._held.append(chunk)
             return
-        self._client.wait(TUNNEL_IDLE if self._tunnel else ANSWER_IDLE)
-        self._outlet.send(chunk)
+        if self._tunnel is None:
+            self._client.wait(ANSWER_IDLE)
+            self._outlet.send(chunk)
+            return
+        self._client.wait(TUNNEL_IDLE)
+        self._outlet.send(self._tunnel.hand_on(chunk))
 
     def upstream_ends(self, trailers: list[bytes]) -> None:
         """The answer is whole; the lines of its trailers."""
@@ -367,7 +377,7 @@ class Relay:
         text = sentence.encode() + b"\n"
         plain = [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Content-Length", b"%d" % len(text))]
         said = [response_field(*pair) for pair in (*plain, (b"Cache-Control", b"no-store"), *more)]
-        self._tunnel = False
+        self._tunnel = None
         self._outlet.open(status, phrase(status), said, again=self._may_follow)
         self._outlet.send(text)
         self._finish(whole=True)

@@ -72,7 +72,7 @@ class Enforcement:
         name, equals, _ = pair.partition(b"=")
         plan = self._plans.get((name, attributes))
         if plan is not None and equals and len(pair) <= LONGEST_PAIR and not pair.translate(None, IN_COOKIES):
-            return None if plan is False else pair + bytes(plan)
+            return raw if plan is True else None if plan is False else pair + bytes(plan)
         parsed = SetCookie.parse(raw)
         if parsed is None:
             return None
@@ -81,7 +81,7 @@ class Enforcement:
         if lasting and len(name) <= LONGEST_NAME_KEPT and (line is None or line.startswith(pair)):
             if len(self._plans) >= PLANS_KEPT:
                 self._plans.clear()
-            self._plans[name, attributes] = False if line is None else line[len(pair) :]
+            self._plans[name, attributes] = False if line is None else line == raw or line[len(pair) :]
         return line
 
     def _bounded(self, raw: bytes, parsed: SetCookie, now: int) -> bytes | None:

@@ -8,6 +8,7 @@ Rule: in report mode everything is decided and counted, and nothing is changed, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,6 +53,7 @@ REISSUE_AFTER: Final = 30 * DAY
 CONSENT_LASTS: Final = 400 * DAY
 """Max-Age of the consent cookie: the longest that browsers keep one (RFC 6265bis 5.5)."""
 
+_SAFE: Final = (b"GET", b"HEAD")
 _FILTERED: Final = OUTBOUND_RESERVED | {b"set-cookie"}
 _PRIVATE: Final = _FILTERED | SHARED_CACHES | {b"cache-control", b"vary"}
 _EDITED: Final = _PRIVATE | VALIDATORS | {b"etag", b"accept-ranges"}
@@ -242,48 +244,50 @@ class Exchange:
     def respond(self, answer: ResponseHead, hop: frozenset[bytes] = frozenset()) -> Reply:
         """What the browser gets of this answer's head, and what is done on the way; `hop` names fields that were
         for a proxy alone."""
-        fields, seen = answer.fields, answer.seen
+        seen = answer.seen
         told: list[tuple[bytes, bytes]] = []
-        if not OUTBOUND_RESERVED.isdisjoint(seen):
-            told = [(field[0], field[1]) for field in fields if field[0] in OUTBOUND_RESERVED]
+        # One look for each of four names costs less than a look at everything that was seen.
+        if (
+            b"consent-event" in seen
+            or b"consent-identify" in seen
+            or b"consent-minor" in seen
+            or b"consent-erase" in seen
+        ):
+            told = [(field[0], field[1]) for field in answer.fields if field[0] in OUTBOUND_RESERVED]
         enforcement = self.enforcement
-        if enforcement is None or self.route is Route.PASS or not self.rules.enforced:
-            dropped = hop | OUTBOUND_RESERVED
-            if not dropped.isdisjoint(seen):
-                fields = [field for field in fields if field[0] not in dropped]
-            if enforcement is None or self.route is Route.PASS:
-                return Reply(fields)
-            return self._reported(answer, fields, enforcement)
+        if enforcement is None or self.route is Route.PASS:
+            return Reply(_public(answer, hop, told))
+        if not self.rules.enforced:
+            return self._reported(answer, _public(answer, hop, told), enforcement)
         pending = self.gate.reporter.heed(self, told) if told or self.spoke else None
-        return self._enforced(answer, hop, pending)
+        return self._enforced(answer, hop, told, pending)
 
-    def _enforced(self, answer: ResponseHead, hop: frozenset[bytes], pending: Future[Any] | None) -> Reply:
-        status, seen = answer.status, answer.seen
-        asked = self.seen
+    def _enforced(
+        self,
+        answer: ResponseHead,
+        hop: frozenset[bytes],
+        told: list[tuple[bytes, bytes]],
+        pending: Future[Any] | None,
+    ) -> Reply:
+        status, seen, asked = answer.status, answer.seen, self.seen
         html = _is_html(seen.get(b"content-type", b""))
-        page = (asked.document or asked.frame) and (html or status == 304)
+        page = (html or status == 304) and (asked.document or asked.frame)
         shared = self.rules.shared
-        lines = self._set_cookies(answer) if b"set-cookie" in seen else None
+        sets = b"set-cookie" in seen
         ours = self._our_cookies(status, page=page and not shared)
         # What was not asked for as a page is one all the same, and a shared cache could serve it as one.
-        may_be = html and asked.method in (b"GET", b"HEAD")
-        private = lines is not None or bool(ours) or ((page or may_be) and not shared)
+        may_be = html and asked.method in _SAFE
         editing = page and self.editable
         editor = self._editor(status, answer) if editing and self.shows_banner else None
-        if not private:
-            dropped = hop | OUTBOUND_RESERVED
-            fields = answer.fields
-            if not dropped.isdisjoint(seen):
-                fields = [field for field in fields if field[0] not in dropped]
-        else:
+        if sets or ours or ((page or may_be) and not shared):
             fields = self._private(answer, hop, editing=editing, sized=editor is None)
-            if lines:
-                fields += lines
-            if ours:
-                fields += [response_field(b"Set-Cookie", line) for line in ours]
-            enforcement = self.enforcement
-            if page and not shared and enforcement is not None:
-                fields.append(enforcement.tk)
+            if sets:
+                fields += self._set_cookies(answer)
+            fields += [response_field(b"Set-Cookie", line) for line in ours]
+            if page and not shared:
+                fields.append(self._current().tk)
+        else:
+            fields = _public(answer, hop, told)
         self.gate.reporter.report(self, status, page)
         return Reply(fields, editor, pending)
 
@@ -297,16 +301,10 @@ class Exchange:
             if field[3] < CHANGED or (field[3] == CHANGED and field[0] not in dropped)
         ]
         etag = seen.get(b"etag")
-        if editing and etag is not None and self.enforcement is not None:
-            fields.append(response_field(b"ETag", headers.tag_etag(etag, self.enforcement.decision.digest)))
-        if b"cache-control" in seen:
-            fields.append(response_field(b"Cache-Control", headers.private_line(answer.all(b"cache-control"))))
-        else:
-            fields.append(_PRIVATE_FIELD)
-        if b"vary" in seen:
-            fields.append(response_field(b"Vary", headers.vary_line(answer.all(b"vary"), VARY)))
-        else:
-            fields.append(_VARY_FIELD)
+        if editing and etag is not None:
+            fields.append(_tagged(etag, self._current().decision.digest))
+        fields.append(_private_field(answer.all(b"cache-control")) if b"cache-control" in seen else _PRIVATE_FIELD)
+        fields.append(_vary_field(answer.all(b"vary")) if b"vary" in seen else _VARY_FIELD)
         return fields
 
     def _reported(self, answer: ResponseHead, fields: Fields, enforcement: Enforcement) -> Reply:
@@ -321,13 +319,11 @@ class Exchange:
         """The answer's Set-Cookie fields, each brought under the rules."""
         enforcement = self._current()
         kept: Fields = []
-        for field in answer.fields:
-            if field[0] != b"set-cookie":
-                continue
+        for field in [field for field in answer.fields if field[0] == b"set-cookie"]:
             line = enforcement.set_cookie(field[1], self.now)
             if line is None:
                 self.gate.count("set_cookie_dropped")
-            elif line == field[1]:
+            elif line is field[1]:
                 kept.append(field)
             else:
                 kept.append(response_field(field[2][:10], line))
@@ -336,11 +332,11 @@ class Exchange:
     def _our_cookies(self, status: int, *, page: bool) -> list[bytes]:
         """The Set-Cookie lines that we add: only on a page, or where the app just told of a minor or an erasure."""
         lines: list[bytes] = []
-        visit = self._visit
-        if visit is not None and visit.erased:
-            return [*self.gate.forget_cookies(self), *self.expired_after_a_no()]
-        if visit is not None and visit.minor_declared:
-            lines.append(self.gate.consent_cookie(self.rules, self.consent))
+        if self._visit is not None:
+            if self._visit.erased:
+                return [*self.gate.forget_cookies(self), *self.expired_after_a_no()]
+            if self._visit.minor_declared:
+                lines.append(self.gate.consent_cookie(self.rules, self.consent))
         if not page or status == 304:
             return lines
         enforcement = self._current()
@@ -387,6 +383,28 @@ class Exchange:
         if self.enforcement is None:
             raise ValueError("an exchange without a decision has no response to edit")
         return self.enforcement
+
+
+def _public(answer: ResponseHead, hop: frozenset[bytes], told: Sequence[tuple[bytes, bytes]]) -> Fields:
+    """The answer's fields as they came, without what was meant for a proxy or for us."""
+    if not told and (not hop or hop.isdisjoint(answer.seen)):
+        return answer.fields
+    return [field for field in answer.fields if field[0] not in hop and field[0] not in OUTBOUND_RESERVED]
+
+
+@lru_cache(maxsize=1024)
+def _tagged(etag: bytes, digest: str) -> Field:
+    return response_field(b"ETag", headers.tag_etag(etag, digest))
+
+
+@lru_cache(maxsize=256)
+def _private_field(said: tuple[bytes, ...]) -> Field:
+    return response_field(b"Cache-Control", headers.private_line(said))
+
+
+@lru_cache(maxsize=256)
+def _vary_field(said: tuple[bytes, ...]) -> Field:
+    return response_field(b"Vary", headers.vary_line(said, VARY))
 
 
 @lru_cache(maxsize=256)

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
-
-LINES_KEPT = 256
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -61,7 +58,6 @@ def tokens(fields: Sequence[bytes]) -> list[bytes]:
     return [one.partition(b";")[0].partition(b"=")[0].strip(b" \t").lower() for one in members(fields)]
 
 
-@lru_cache(maxsize=LINES_KEPT)
 def vary_line(said: tuple[bytes, ...], names: tuple[bytes, ...]) -> bytes:
     """The one Vary that names what these fields named and these names too; `*` stays alone (RFC 9110 12.5.5)."""
     # Names hold no quotes: a stray one must not swallow the names behind it.
@@ -72,7 +68,6 @@ def vary_line(said: tuple[bytes, ...], names: tuple[bytes, ...]) -> bytes:
     return b", ".join([*named, *(one for one in names if one.lower() not in have)])
 
 
-@lru_cache(maxsize=LINES_KEPT)
 def private_line(said: tuple[bytes, ...]) -> bytes:
     """The Cache-Control by which no shared cache keeps an answer and no cache uses it unasked (RFC 9111 5.2.2).
 

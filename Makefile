@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types layers unit debian clean fuzz bench
+.PHONY: demo test lint types layers unit debian clean fuzz bench bench-sidecar bench-memory
 
 demo: $(VENV)/.runs
 	$(BIN)/consent-mw demo $(if $(DRIVE),--drive $(DRIVE)) $(if $(PORT),--port $(PORT))
@@ -30,6 +30,11 @@ fuzz: $(VENV)/.tests
 bench: $(VENV)/.runs
 	$(BIN)/python benchmarks/middleware.py
 
+# Measures the sidecar beside its peers (some minutes; wrk, nginx and others from Debian). BENCH="--rounds 3" and the like.
+bench-sidecar: $(VENV)/.bench
+	@sh benchmarks/debian.sh
+	$(BIN)/python benchmarks/sidecar.py $(BENCH)
+
 # What the browser tests need from Debian; skipped where it is there already, where there is no apt, and without root.
 debian:
 	@sh tests/packaging/debian.sh
@@ -44,6 +49,10 @@ $(VENV)/.runs: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.tests: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.runs
+
+$(VENV)/.bench: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@ $(VENV)/.runs
 
 clean:

@@ -1,0 +1,58 @@
+"""Where the sidecar's time goes: one of its rows under load, with cProfile in its process or py-spy beside it."""
+
+from __future__ import annotations
+
+import pstats
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from load import shoot
+from machine import HERE, BenchmarkError
+from servers import PROFILED, Bench, Server
+
+WARM_UP = 2
+
+
+def profile(name: str, tool: str, visitors: Path, seconds: int, bench: Bench, out: Path) -> None:
+    """Write the profile to `out` and print the dearest functions. Raises BenchmarkError."""
+    if name not in PROFILED:
+        raise BenchmarkError(f"only these can be profiled: {', '.join(PROFILED)}")
+    if tool == "py-spy":
+        _sampled(name, visitors, seconds, bench, out)
+        return
+    launcher = (sys.executable, str(HERE / "profile_serve.py"), str(out.absolute()))
+    server = PROFILED[name](launcher)(bench, name)
+    try:
+        _loaded(server, visitors, seconds, bench)
+    finally:
+        server.running.stop()
+    stats = pstats.Stats(str(out))
+    stats.sort_stats("tottime").print_stats(40)
+    stats.sort_stats("cumulative").print_stats(40)
+
+
+def _loaded(server: Server, visitors: Path, seconds: int, bench: Bench) -> None:
+    warm = shoot(server.port, visitors, 0, WARM_UP, bench.cores.load)
+    shot = shoot(server.port, visitors, warm.position, seconds, bench.cores.load)
+    print(f"{warm.requests + shot.requests} requests, {shot.rate:.0f}/s while profiled")
+
+
+def _sampled(name: str, visitors: Path, seconds: int, bench: Bench, out: Path) -> None:
+    """A flame graph (SVG) by py-spy, which looks from outside and distorts less."""
+    beside = Path(sys.executable).parent / "py-spy"
+    found = str(beside) if beside.exists() else shutil.which("py-spy")
+    if not found:
+        raise BenchmarkError("py-spy is not installed")
+    server = PROFILED[name](())(bench, name)
+    pid = str(server.running.process.pid)
+    watching = subprocess.Popen(
+        [found, "record", "--pid", pid, "--duration", str(seconds + WARM_UP), "--rate", "200", "--output", str(out)]
+    )
+    try:
+        _loaded(server, visitors, seconds, bench)
+        watching.wait(30)
+    finally:
+        watching.kill()
+        server.running.stop()

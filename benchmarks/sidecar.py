@@ -1,0 +1,199 @@
+"""What the sidecar costs beside its peers: every server in turn, several rounds, within one run.
+
+Run: `make bench-sidecar`. Prints the table and the targets, and writes what was measured as JSON.
+Rule: the server under test is alone on its core; the load generator and the site share another.
+Rule: a round measures every server once, so that what drifts drifts for all; figures are medians, ratios are those
+      of each round's pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from load import Shot, shoot
+from machine import HERE, BenchmarkError, description, two_cores
+from profiling import profile
+from servers import CASES, Bench, Case, Server, start_origin, versions
+from table import markdown, targets
+from verify import verify
+from visitors import Visitors
+
+WARM_UP = 1.0
+
+
+@dataclass(slots=True)
+class Row:
+    """What was measured of one server: a figure a round in each list."""
+
+    case: Case
+    server: Server
+    rest: float
+    load: float = 0.0
+    position: int = 0
+    rates: list[float | None] = field(default_factory=list)
+    cpu: list[float | None] = field(default_factory=list)
+    busy: list[float | None] = field(default_factory=list)
+    p99: list[float | None] = field(default_factory=list)
+    failed: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The row for the file of results."""
+        return {
+            "name": self.case.name,
+            "rate": self.rates,
+            "cpu_us": self.cpu,
+            "busy": self.busy,
+            "p99_ms": self.p99,
+            "rss_rest": round(self.rest, 1),
+            "rss_load": round(self.load, 1),
+            "failed": self.failed,
+        }
+
+
+def main() -> int:
+    """Measure, print and write."""
+    options = _options()
+    try:
+        if options.profile:
+            _profile(options)
+            return 0
+        results = _measured(options)
+    except BenchmarkError as error:
+        sys.stderr.write(f"bench-sidecar: {error}\n")
+        return 2
+    options.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    print(markdown(results))
+    print(targets(results))
+    print(f"written to {options.out}")
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3, help="of load per server and round")
+    parser.add_argument("--visitors", type=int, default=20_000, help="distinct ones, sent over and over")
+    parser.add_argument("--only", default="", help="names of servers, comma-separated")
+    parser.add_argument("--out", type=Path, default=HERE / "results-sidecar.json")
+    parser.add_argument("--profile", default="", metavar="NAME", help="profile this row of ours instead")
+    parser.add_argument("--profiler", choices=["cProfile", "py-spy"], default="cProfile")
+    parser.add_argument("--profile-out", type=Path, default=Path("sidecar.prof"), help="an SVG for py-spy")
+    return parser.parse_args()
+
+
+def _measured(options: argparse.Namespace) -> dict[str, Any]:
+    wanted = {one for one in options.only.split(",") if one}
+    unknown = wanted - {case.name for case in CASES}
+    if unknown:
+        raise BenchmarkError(f"no such server: {', '.join(sorted(unknown))}")
+    cases = [case for case in CASES if not wanted or case.name in wanted]
+    began = time.time()
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        bench = Bench(Path(name), two_cores())
+        stack.callback(start_origin(bench).stop)
+        files = _visitor_files(bench.folder, options.visitors, distinct=any(case.distinct for case in cases))
+        rows, skipped = _started(bench, cases, stack)
+        for number in range(options.rounds):
+            for row in _order(rows, number, options.rounds):
+                _measure(row, files[row.case.distinct], options.seconds, bench)
+                print(
+                    f"round {number + 1}: {row.case.name:18} {row.rates[-1]:9.0f}/s {row.cpu[-1]:7.1f} µs", flush=True
+                )
+    return {
+        "machine": description(),
+        "versions": versions(),
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "settings": {"rounds": options.rounds, "seconds": options.seconds, "visitors": options.visitors},
+        "rows": [row.as_json() for row in rows],
+        "skipped": skipped,
+    }
+
+
+def _profile(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        bench = Bench(Path(name), two_cores())
+        stack.callback(start_origin(bench).stop)
+        distinct = options.profile == "sidecar-strangers"
+        visitors = _visitor_files(bench.folder, options.visitors, distinct=distinct)[distinct]
+        profile(options.profile, options.profiler, visitors, options.seconds, bench, options.profile_out)
+
+
+def _visitor_files(folder: Path, count: int, *, distinct: bool) -> dict[bool, Path]:
+    """The file of visitors who come back, and the one of visitors who come once."""
+    files = {False: folder / "visitors", True: folder / "strangers"}
+    Visitors().write(files[False], count)
+    if distinct:
+        Visitors(seed=2).write(files[True], 7 * count)
+    return files
+
+
+def _started(bench: Bench, cases: list[Case], stack: contextlib.ExitStack) -> tuple[list[Row], dict[str, str]]:
+    """Every server that can be had and keeps its promises, stopped; and why the others cannot be had."""
+    rows: list[Row] = []
+    skipped: dict[str, str] = {}
+    for case in cases:
+        try:
+            server = case.start(bench, case.name)
+        except BenchmarkError as error:
+            skipped[case.name] = str(error)
+            print(f"skipped: {error}", flush=True)
+            continue
+        stack.callback(server.running.stop)
+        rest = server.running.rss()
+        try:
+            verify(case, server.port)
+        except BenchmarkError as error:
+            skipped[case.name] = str(error)
+            print(f"not measured, it does not do the job: {error}", flush=True)
+            server.running.freeze()
+            continue
+        server.running.freeze()
+        rows.append(Row(case, server, rest))
+    return rows, skipped
+
+
+def _order(rows: list[Row], number: int, rounds: int) -> Iterator[Row]:
+    """Forwards and backwards in turn, so that nobody always follows the same one."""
+    for row in rows if number % 2 == 0 else reversed(rows):
+        if row.case.slow and number % 2 and rounds > 1:
+            for figures in (row.rates, row.cpu, row.busy, row.p99):
+                figures.append(None)
+            continue
+        yield row
+
+
+def _measure(row: Row, visitors: Path, seconds: float, bench: Bench) -> None:
+    running = row.server.running
+    running.thaw()
+    try:
+        warm = shoot(row.server.port, visitors, row.position, WARM_UP, bench.cores.load)
+        before = running.cpu()
+        shot = shoot(row.server.port, visitors, warm.position, seconds, bench.cores.load)
+        used = running.cpu() - before
+        row.load = max(row.load, running.rss())
+    finally:
+        running.freeze()
+    _note(row, shot, used, warm.failed)
+
+
+def _note(row: Row, shot: Shot, used: float, failed: int) -> None:
+    row.position = shot.position
+    row.failed += failed + shot.failed
+    each = used / shot.requests * 1e6 if shot.requests else 0.0
+    row.rates.append(round(shot.rate, 1))
+    row.cpu.append(round(each, 2))
+    row.busy.append(round(each * shot.rate / 1e6, 3))
+    row.p99.append(round(shot.p99, 3))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""The tables of a benchmark's results, and whether the targets are met.
+
+Run: `python benchmarks/table.py results.json…` prints them as Markdown.
+Rule: every word of it comes from the file; a target of a server that was not measured is `not measured`.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TITLES = {
+    "sidecar": "**sidecar**, events off",
+    "sidecar-events": "**sidecar**, page views to a webhook",
+    "nginx-plain": "nginx `proxy_pass`, upstream keepalive",
+    "nginx-by-hand": "nginx, cookies by `map`, country by geoip2, `pcre_jit on`",
+}
+Series = Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure to reach: what it is, what was measured (None: not measured), and its bound."""
+
+    text: str
+    measured: float | None
+    bound: float
+    at_least: bool
+    unit: str = ""
+
+    def __str__(self) -> str:
+        sign = "≥" if self.at_least else "≤"
+        wanted = f"{sign} {self.bound:g}{self.unit}"
+        if self.measured is None:
+            return f"| {self.text} | {wanted} | | not measured |"
+        met = self.measured >= self.bound if self.at_least else self.measured <= self.bound
+        return f"| {self.text} | {wanted} | {self.measured:.2f}{self.unit} | {'met' if met else '**not met**'} |"
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """One row a server: medians over the rounds, their range, and ratios to nginx's plain proxy round by round."""
+    rows = {row["name"]: row for row in results["rows"]}
+    plain = rows.get("nginx-plain")
+    lines = [
+        "| reverse proxy | req/s (range) | CPU µs/req (range) | busy | p99 ms | RSS MiB | rate to nginx | CPU to nginx |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        lines.append(
+            f"| {TITLES.get(name, name)} | {_spread(row['rate'], 0)} | {_spread(row['cpu_us'], 1)} "
+            f"| {_median(row['busy']):.0%} | {_median(row['p99_ms']):.1f} "
+            f"| {row['rss_rest']:.0f} → {row['rss_load']:.0f} "
+            f"| {_as_text(_ratio(row, plain, 'rate'))} | {_as_text(_ratio(row, plain, 'cpu_us'))} |"
+            + (f" {row['failed']} requests failed" if row["failed"] else "")
+        )
+    lines += [f"\nskipped: {name}: {why}" for name, why in results["skipped"].items()]
+    machine, settings = results["machine"], results["settings"]
+    lines.append(
+        f"\n{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, {results['at']}; "
+        f"medians of {settings['rounds']} rounds of {settings['seconds']} s; "
+        + ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+        + "\n"
+    )
+    return "\n".join(lines)
+
+
+def targets(results: dict[str, Any]) -> str:
+    """The sidecar's figures, and whether they are met."""
+    rows = {row["name"]: row for row in results["rows"]}
+    own = rows.get("sidecar")
+
+    def rate(peer: str) -> float | None:
+        return _ratio(own, rows.get(peer), "rate")
+
+    wanted = [
+        Target("CPU of a request, events off", _figure(own, "cpu_us"), 50, at_least=False, unit=" µs"),
+        Target("CPU of a request, events on", _figure(rows.get("sidecar-events"), "cpu_us"), 75, False, " µs"),
+        Target("rate to nginx's plain proxy", rate("nginx-plain"), 0.75, at_least=True),
+        Target("rate to nginx by hand", rate("nginx-by-hand"), 1, at_least=True),
+        Target("rate to nginx with `auth_request`", rate("nginx-auth"), 2, at_least=True),
+        Target("rate to Starlette + httpx", rate("starlette-httpx"), 50, at_least=True),
+        Target("p99 to nginx's plain proxy", _ratio(own, rows.get("nginx-plain"), "p99_ms"), 2, at_least=False),
+        Target("memory at rest", own["rss_rest"] if own else None, 60, at_least=False, unit=" MiB"),
+    ]
+    head = ["| target | wanted | measured | |", "|---|---|---|---|"]
+    return "\n".join([*head, *map(str, wanted)]) + "\n"
+
+
+def _median(series: Series) -> float:
+    return statistics.median([one for one in series if one is not None])
+
+
+def _figure(row: dict[str, Any] | None, what: str) -> float | None:
+    return _median(row[what]) if row else None
+
+
+def _ratio(row: dict[str, Any] | None, other: dict[str, Any] | None, what: str) -> float | None:
+    """The median of the rounds' ratios."""
+    if row is None or other is None:
+        return None
+    pairs = zip(row[what], other[what], strict=True)
+    return statistics.median([one / two for one, two in pairs if one is not None and two])
+
+
+def _as_text(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def _spread(series: Series, digits: int) -> str:
+    kept = [one for one in series if one is not None]
+    return f"{_median(kept):,.{digits}f} ({min(kept):,.{digits}f}-{max(kept):,.{digits}f})"
+
+
+def main(files: Sequence[str]) -> int:
+    """Print the tables of these files."""
+    for name in files:
+        results = json.loads(Path(name).read_text("utf-8"))
+        print(markdown(results))
+        print(targets(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,14 +105,16 @@ class Running:
 
     def wait_for(self, port: int) -> None:
         """Return once the port is open. Raises BenchmarkError with the server's last words."""
+        self.wait_until(lambda: _opens(port))
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Return once this holds. Raises BenchmarkError with the server's last words."""
         end = time.monotonic() + STARTS_WITHIN
         while time.monotonic() < end and self.process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
+            if holds():
                 return
+            time.sleep(0.05)
+        self.stop()
         raise BenchmarkError(f"{self.name} did not start: {self.last_words()}")
 
     def last_words(self) -> str:
@@ -163,3 +165,11 @@ class Running:
                 continue
             if int(fields[3]) == self.process.pid:
                 yield fields
+
+
+def _opens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cases import PROFILED
 from load import shoot
 from machine import HERE, BenchmarkError
-from servers import PROFILED, Bench, Server
+from servers import Bench, Server
 
 WARM_UP = 2
 

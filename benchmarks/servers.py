@@ -1,21 +1,20 @@
-"""The servers under test: how each is started, and what it promises to do with cookies."""
+"""The servers under test: how each is started, alone on its core."""
 
 from __future__ import annotations
 
 import os
-import re
+import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from machine import HERE, BenchmarkError, Cores, Running, fill, free_port
 from visitors import KEY
 
 DATABASE = next((HERE.parent / "consent_mw" / "data").glob("*.mmdb"))
-GEOIP2 = Path("/usr/lib/nginx/modules/ngx_http_geoip2_module.so")
 VENDOR = """
 [vendor.counter]
 kind     = "{kind}"
@@ -67,19 +66,6 @@ class Server:
 Start = Callable[[Bench, str], Server]
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One row. `filters`: denied cookies must be gone; `edits`: pages in opt-in regions must carry a banner;
-    `distinct`: no two requests come from the same visitor; `slow`: measured in every other round only."""
-
-    name: str
-    start: Start
-    filters: bool = False
-    edits: bool = False
-    distinct: bool = False
-    slow: bool = False
-
-
 def start_origin(bench: Bench) -> Running:
     """The site, and the sink for events, on the load's core. Raises BenchmarkError."""
     conf = bench.written("peers/origin.conf", "origin.conf", {})
@@ -122,52 +108,79 @@ def nginx(template: str, *, needs: Path | None = None) -> Start:
     return start
 
 
-def _events_off(launcher: tuple[str, ...] = ()) -> Start:
-    return sidecar(launcher=launcher)
+def nginx_asking() -> Start:
+    """How to start nginx with `auth_request`, and the decision service that it asks, in one session."""
+
+    def start(bench: Bench, name: str) -> Server:
+        _require_module("uvicorn")
+        port, socket = free_port(), bench.folder / "decision.sock"
+        conf = bench.written("peers/nginx-auth.conf", "nginx-auth.conf", {"PORT": port})
+        service = [*_uvicorn("decision"), "--uds", str(socket)]
+        both = f"{shlex.join(service)} & exec {shlex.join(_nginx(bench, conf))}"
+        env = {"DECISION_DATABASE": str(DATABASE)}
+        running = Running.start(name, ["sh", "-c", both], bench.cores.server, bench.folder, env)
+        running.wait_for(port)
+        running.wait_until(socket.exists)
+        return Server(running, port)
+
+    return start
 
 
-def _events_on(launcher: tuple[str, ...] = ()) -> Start:
-    return sidecar(events="webhook", launcher=launcher)
+def program(name_of: str, template: str, *options: str) -> Start:
+    """How to start a program of one's own that takes this file after these options."""
+
+    def start(bench: Bench, name: str) -> Server:
+        if not shutil.which(name_of):
+            raise BenchmarkError(f"{name_of} is not installed")
+        port = free_port()
+        conf = bench.written(f"peers/{template}", template, {"PORT": port})
+        home = {"HOME": str(bench.folder)}
+        running = Running.start(name, [name_of, *options, str(conf)], bench.cores.server, bench.folder, home)
+        running.wait_for(port)
+        return Server(running, port)
+
+    return start
 
 
-def _batched(launcher: tuple[str, ...] = ()) -> Start:
-    return sidecar(events="segment", launcher=launcher)
+def starlette_httpx() -> Start:
+    """How to start the proxy of Starlette and httpx."""
+
+    def start(bench: Bench, name: str) -> Server:
+        _require_module("uvicorn")
+        port = free_port()
+        env = {"PEER_UPSTREAM": f"http://127.0.0.1:{bench.origin}"}
+        command = [*_uvicorn("starlette_httpx"), "--host", "127.0.0.1", "--port", str(port)]
+        running = Running.start(name, command, bench.cores.server, bench.folder, env)
+        running.wait_for(port)
+        return Server(running, port)
+
+    return start
 
 
-def _asking(launcher: tuple[str, ...] = ()) -> Start:
-    return sidecar(banner="ask", launcher=launcher)
+def aiohttp_proxy() -> Start:
+    """How to start the proxy of aiohttp."""
+
+    def start(bench: Bench, name: str) -> Server:
+        _require_module("aiohttp")
+        port = free_port()
+        script = str(HERE / "peers" / "aiohttp_proxy.py")
+        command = [sys.executable, script, str(port), f"http://127.0.0.1:{bench.origin}"]
+        running = Running.start(name, command, bench.cores.server, bench.folder)
+        running.wait_for(port)
+        return Server(running, port)
+
+    return start
 
 
-PROFILED: Mapping[str, Callable[[tuple[str, ...]], Start]] = {
-    "sidecar": _events_off,
-    "sidecar-strangers": _events_off,
-    "sidecar-events": _events_on,
-    "sidecar-batches": _batched,
-    "sidecar-asking": _asking,
-}
-"""Our own rows, by how they are started."""
-
-CASES = (
-    Case("sidecar", _events_off(), filters=True),
-    Case("nginx-plain", nginx("nginx-plain.conf")),
-    Case("sidecar-events", _events_on(), filters=True),
-    Case("sidecar-batches", _batched(), filters=True),
-    Case("sidecar-strangers", _events_off(), filters=True, distinct=True),
-    Case("sidecar-asking", _asking(), filters=True, edits=True),
-    Case("nginx-by-hand", nginx("nginx-by-hand.conf", needs=GEOIP2), filters=True),
-)
+def _uvicorn(module: str) -> list[str]:
+    options = ["--app-dir", str(HERE / "peers"), "--loop", "uvloop", "--http", "httptools", "--no-access-log"]
+    options += ["--log-level", "warning", "--timeout-keep-alive", "3600"]
+    return [sys.executable, "-m", "uvicorn", f"{module}:app", *options]
 
 
-def versions() -> dict[str, str]:
-    """The versions of the programs that are here."""
-    asked = {"nginx": ["nginx", "-v"], "wrk": ["wrk", "-v"]}
-    found: dict[str, str] = {}
-    for name, command in asked.items():
-        if shutil.which(command[0]):
-            said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-            number = re.search(r"\d+\.\d+[\w.\-+]*", said.stdout + said.stderr)
-            found[name] = number[0] if number else "unknown"
-    return found
+def _require_module(name: str) -> None:
+    if find_spec(name) is None:
+        raise BenchmarkError(f"the Python package {name} is not installed (`make bench-sidecar` does)")
 
 
 def _nginx(bench: Bench, conf: Path) -> list[str]:

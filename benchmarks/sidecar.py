@@ -14,49 +14,17 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from load import Shot, shoot
+from cases import CASES, Case, versions
 from machine import HERE, BenchmarkError, description, two_cores
 from profiling import profile
-from servers import CASES, Bench, Case, Server, start_origin, versions
+from rounds import Row, count_events, in_order, measure, warm_up
+from servers import Bench, start_origin
 from table import markdown, targets
 from verify import verify
 from visitors import Visitors
-
-WARM_UP = 1.0
-
-
-@dataclass(slots=True)
-class Row:
-    """What was measured of one server: a figure a round in each list."""
-
-    case: Case
-    server: Server
-    rest: float
-    load: float = 0.0
-    position: int = 0
-    rates: list[float | None] = field(default_factory=list)
-    cpu: list[float | None] = field(default_factory=list)
-    busy: list[float | None] = field(default_factory=list)
-    p99: list[float | None] = field(default_factory=list)
-    failed: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """The row for the file of results."""
-        return {
-            "name": self.case.name,
-            "rate": self.rates,
-            "cpu_us": self.cpu,
-            "busy": self.busy,
-            "p99_ms": self.p99,
-            "rss_rest": round(self.rest, 1),
-            "rss_load": round(self.load, 1),
-            "failed": self.failed,
-        }
 
 
 def main() -> int:
@@ -102,12 +70,14 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
         stack.callback(start_origin(bench).stop)
         files = _visitor_files(bench.folder, options.visitors, distinct=any(case.distinct for case in cases))
         rows, skipped = _started(bench, cases, stack)
+        for row in rows:
+            warm_up(row, files[row.case.distinct], bench)
         for number in range(options.rounds):
-            for row in _order(rows, number, options.rounds):
-                _measure(row, files[row.case.distinct], options.seconds, bench)
-                print(
-                    f"round {number + 1}: {row.case.name:18} {row.rates[-1]:9.0f}/s {row.cpu[-1]:7.1f} µs", flush=True
-                )
+            for row in in_order(rows, number):
+                measure(row, files[row.case.distinct], options.seconds, bench)
+                print(f"round {number + 1}: {row}", flush=True)
+        for row in rows:
+            count_events(row, bench)
     return {
         "machine": description(),
         "versions": versions(),
@@ -159,40 +129,6 @@ def _started(bench: Bench, cases: list[Case], stack: contextlib.ExitStack) -> tu
         server.running.freeze()
         rows.append(Row(case, server, rest))
     return rows, skipped
-
-
-def _order(rows: list[Row], number: int, rounds: int) -> Iterator[Row]:
-    """Forwards and backwards in turn, so that nobody always follows the same one."""
-    for row in rows if number % 2 == 0 else reversed(rows):
-        if row.case.slow and number % 2 and rounds > 1:
-            for figures in (row.rates, row.cpu, row.busy, row.p99):
-                figures.append(None)
-            continue
-        yield row
-
-
-def _measure(row: Row, visitors: Path, seconds: float, bench: Bench) -> None:
-    running = row.server.running
-    running.thaw()
-    try:
-        warm = shoot(row.server.port, visitors, row.position, WARM_UP, bench.cores.load)
-        before = running.cpu()
-        shot = shoot(row.server.port, visitors, warm.position, seconds, bench.cores.load)
-        used = running.cpu() - before
-        row.load = max(row.load, running.rss())
-    finally:
-        running.freeze()
-    _note(row, shot, used, warm.failed)
-
-
-def _note(row: Row, shot: Shot, used: float, failed: int) -> None:
-    row.position = shot.position
-    row.failed += failed + shot.failed
-    each = used / shot.requests * 1e6 if shot.requests else 0.0
-    row.rates.append(round(shot.rate, 1))
-    row.cpu.append(round(each, 2))
-    row.busy.append(round(each * shot.rate / 1e6, 3))
-    row.p99.append(round(shot.p99, 3))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,16 @@ from typing import Any
 TITLES = {
     "sidecar": "**sidecar**, events off",
     "sidecar-events": "**sidecar**, page views to a webhook",
+    "sidecar-batches": "**sidecar**, page views to a vendor that takes batches",
+    "sidecar-strangers": "**sidecar**, events off, no visitor twice",
+    "sidecar-asking": "**sidecar**, events off, banner put into pages of opt-in regions",
     "nginx-plain": "nginx `proxy_pass`, upstream keepalive",
     "nginx-by-hand": "nginx, cookies by `map`, country by geoip2, `pcre_jit on`",
+    "nginx-auth": "nginx `auth_request` + a small ASGI decision service",
+    "haproxy": "HAProxy, plain",
+    "caddy": "Caddy, plain",
+    "aiohttp": "aiohttp server and client, plain",
+    "starlette-httpx": "Starlette + httpx.AsyncClient under uvicorn, plain",
 }
 Series = Sequence[float | None]
 
@@ -47,7 +55,7 @@ def markdown(results: dict[str, Any]) -> str:
     rows = {row["name"]: row for row in results["rows"]}
     plain = rows.get("nginx-plain")
     lines = [
-        "| reverse proxy | req/s (range) | CPU µs/req (range) | busy | p99 ms | RSS MiB | rate to nginx | CPU to nginx |",
+        "| reverse proxy | req/s (range) | CPU µs (range) | busy | p99 ms | RSS MiB | rate / nginx | CPU / nginx |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():
@@ -56,8 +64,9 @@ def markdown(results: dict[str, Any]) -> str:
             f"| {_median(row['busy']):.0%} | {_median(row['p99_ms']):.1f} "
             f"| {row['rss_rest']:.0f} → {row['rss_load']:.0f} "
             f"| {_as_text(_ratio(row, plain, 'rate'))} | {_as_text(_ratio(row, plain, 'cpu_us'))} |"
-            + (f" {row['failed']} requests failed" if row["failed"] else "")
         )
+    lines += [""]
+    lines += [_remark(row) for row in rows.values() if row["failed"] or row["events"]]
     lines += [f"\nskipped: {name}: {why}" for name, why in results["skipped"].items()]
     machine, settings = results["machine"], results["settings"]
     lines.append(
@@ -89,6 +98,18 @@ def targets(results: dict[str, Any]) -> str:
     ]
     head = ["| target | wanted | measured | |", "|---|---|---|---|"]
     return "\n".join([*head, *map(str, wanted)]) + "\n"
+
+
+def _remark(row: dict[str, Any]) -> str:
+    """What a row's figures do not say: requests that failed, and events put off until after the load."""
+    title = TITLES.get(row["name"], row["name"])
+    said = [f"{row['failed']} requests failed"] if row["failed"] else []
+    events = row["events"]
+    if events:
+        said.append(f"{events['delivered_under_load']:,} of {events['queued']:,} events delivered under load")
+    if "us_each_after" in events:
+        said.append(f"after it, {events['us_each_after']:.0f} µs of CPU for each of the rest")
+    return f"{title}: {'; '.join(said)}"
 
 
 def _median(series: Series) -> float:

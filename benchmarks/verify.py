@@ -8,8 +8,8 @@ from __future__ import annotations
 import http.client
 import re
 
+from cases import Case
 from machine import HERE, BenchmarkError
-from servers import Case
 
 SENT = ("session=s1", "theme=dark", "_ga=GA1.2.3.4", "ad_id=7")
 GERMAN, AMERICAN = "85.214.132.117", "74.125.224.72"

@@ -35,6 +35,11 @@ bench-sidecar: $(VENV)/.bench
 	@sh benchmarks/debian.sh
 	$(BIN)/python benchmarks/sidecar.py $(BENCH)
 
+# Whether the sidecar's memory stays flat over a million requests from distinct visitors. BENCH="--requests 200000" is quicker.
+bench-memory: $(VENV)/.bench
+	@sh benchmarks/debian.sh
+	$(BIN)/python benchmarks/memory.py $(BENCH)
+
 # What the browser tests need from Debian; skipped where it is there already, where there is no apt, and without root.
 debian:
 	@sh tests/packaging/debian.sh

@@ -56,6 +56,17 @@ def description() -> dict[str, str | int]:
     }
 
 
+def busy_seconds(cores: Cores) -> float:
+    """Seconds that these cores have not been idle, for whomever, since the machine started (proc(5) `stat`)."""
+    total = 0
+    for line in Path("/proc/stat").read_text("ascii").splitlines():
+        name, *fields = line.split()
+        if name in (f"cpu{cores.server}", f"cpu{cores.load}"):
+            user, nice, system, _idle, _waiting, hard, soft, stolen = map(int, fields[:8])
+            total += user + nice + system + hard + soft + stolen
+    return total / _TICK
+
+
 def free_port() -> int:
     """A port that nobody has at the moment."""
     with socket.socket() as one:

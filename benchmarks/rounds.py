@@ -7,6 +7,7 @@ Rule: what is put off until after the load is measured, too: the events that sti
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 from cases import Case
 from load import send_once, shoot
+from machine import busy_seconds
 from servers import Bench, Server
 
 WARM_UP = 1.0
@@ -37,6 +39,7 @@ class Row:
     cpu: list[float | None] = field(default_factory=list)
     busy: list[float | None] = field(default_factory=list)
     p99: list[float | None] = field(default_factory=list)
+    others: list[float | None] = field(default_factory=list)
     failed: int = 0
     events: dict[str, float] = field(default_factory=dict)
 
@@ -48,6 +51,7 @@ class Row:
             "cpu_us": self.cpu,
             "busy": self.busy,
             "p99_ms": self.p99,
+            "others": self.others,
             "rss_rest": round(self.rest, 1),
             "rss_load": round(self.load, 1),
             "failed": self.failed,
@@ -55,14 +59,15 @@ class Row:
         }
 
     def __str__(self) -> str:
-        return f"{self.case.name:18} {self.rates[-1]:9.0f}/s {self.cpu[-1]:8.1f} µs {self.p99[-1]:8.1f} ms"
+        last = f"{self.rates[-1]:9.0f}/s {self.cpu[-1]:8.1f} µs {self.p99[-1]:8.1f} ms"
+        return f"{self.case.name:18} {last}, others took {self.others[-1]:.0%} of the cores"
 
 
 def in_order(rows: list[Row], number: int) -> Iterator[Row]:
     """Forwards and backwards in turn, so that nobody always follows the same one; slow ones in even rounds only."""
     for row in rows if number % 2 == 0 else reversed(rows):
         if row.case.slow and number % 2:
-            for figures in (row.rates, row.cpu, row.busy, row.p99):
+            for figures in (row.rates, row.cpu, row.busy, row.p99, row.others):
                 figures.append(None)
             continue
         yield row
@@ -85,9 +90,11 @@ def measure(row: Row, visitors: Path, seconds: float, bench: Bench) -> None:
     running.thaw()
     try:
         warm = shoot(row.server.port, visitors, row.position, WARM_UP, bench.cores.load)
-        before = running.cpu()
+        before, ours, all_before = running.cpu(), _load_cpu(bench), busy_seconds(bench.cores)
+        began = time.monotonic()
         shot = shoot(row.server.port, visitors, warm.position, seconds, bench.cores.load)
-        used = running.cpu() - before
+        passed, used = time.monotonic() - began, running.cpu() - before
+        foreign = busy_seconds(bench.cores) - all_before - used - (_load_cpu(bench) - ours)
         row.load = max(row.load, running.rss())
     finally:
         running.freeze()
@@ -98,6 +105,13 @@ def measure(row: Row, visitors: Path, seconds: float, bench: Bench) -> None:
     row.cpu.append(round(each, 2))
     row.busy.append(round(each * shot.rate / 1e6, 3))
     row.p99.append(round(shot.p99, 3))
+    row.others.append(round(max(0.0, foreign / passed / 2), 3))
+
+
+def _load_cpu(bench: Bench) -> float:
+    """Seconds that the site and what has been run of wrk took."""
+    told = os.times()
+    return (bench.origin.cpu() if bench.origin else 0.0) + told.children_user + told.children_system
 
 
 def count_events(row: Row, bench: Bench) -> None:

@@ -6,12 +6,14 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from machine import HERE, BenchmarkError, Cores, Running, fill, free_port
+from machine import HERE, BenchmarkError, Cores, Running, fill, free_port, two_cores
 from visitors import KEY
 
 DATABASE = next((HERE.parent / "consent_mw" / "data").glob("*.mmdb"))
@@ -27,12 +29,13 @@ fields   = ["event", "time", "visitor_id", "page_path", "browser", "country"]
 
 @dataclass(slots=True)
 class Bench:
-    """What all servers of one run share: the folder, the cores, the origin's and the sink's port."""
+    """What all servers of one run share: the folder, the cores, the site at `port`, the vendor at `sink`."""
 
     folder: Path
     cores: Cores
-    origin: int = field(default_factory=free_port)
+    port: int = field(default_factory=free_port)
     sink: int = field(default_factory=free_port)
+    origin: Running | None = None
 
     @property
     def values(self) -> dict[str, object]:
@@ -40,7 +43,7 @@ class Bench:
         user = "user root;" if os.geteuid() == 0 else ""
         return {
             "FOLDER": self.folder,
-            "ORIGIN": self.origin,
+            "ORIGIN": self.port,
             "SINK": self.sink,
             "USER": user,
             "HERE": HERE,
@@ -66,12 +69,18 @@ class Server:
 Start = Callable[[Bench, str], Server]
 
 
-def start_origin(bench: Bench) -> Running:
-    """The site, and the sink for events, on the load's core. Raises BenchmarkError."""
-    conf = bench.written("peers/origin.conf", "origin.conf", {})
-    running = Running.start("origin", _nginx(bench, conf), bench.cores.load, bench.folder)
-    running.wait_for(bench.origin)
-    return running
+@contextmanager
+def open_bench() -> Iterator[Bench]:
+    """A bench whose origin and sink run, on the load's core. Raises BenchmarkError."""
+    with TemporaryDirectory() as name:
+        bench = Bench(Path(name), two_cores())
+        conf = bench.written("peers/origin.conf", "origin.conf", {})
+        bench.origin = Running.start("origin", _nginx(bench, conf), bench.cores.load, bench.folder)
+        try:
+            bench.origin.wait_for(bench.port)
+            yield bench
+        finally:
+            bench.origin.stop()
 
 
 def sidecar(*, events: str = "", banner: str = "none", launcher: tuple[str, ...] = ()) -> Start:
@@ -83,7 +92,7 @@ def sidecar(*, events: str = "", banner: str = "none", launcher: tuple[str, ...]
         policy = bench.written("policy.toml", f"{name}.toml", {"BANNER": banner, "VENDOR": vendor})
         port, admin = free_port(), free_port()
         command = [*(launcher or (sys.executable, "-m", "consent_mw.cli")), "serve", "--policy", str(policy)]
-        command += ["--upstream", f"http://127.0.0.1:{bench.origin}", "--listen", f"127.0.0.1:{port}"]
+        command += ["--upstream", f"http://127.0.0.1:{bench.port}", "--listen", f"127.0.0.1:{port}"]
         command += ["--admin", f"127.0.0.1:{admin}", "--store", f"sqlite:///{bench.folder}/{name}.db"]
         command += ["--access-log", "off", "--drain", "2s"]
         running = Running.start(name, command, bench.cores.server, bench.folder, {"CONSENT_MW_KEYS": KEY})
@@ -148,7 +157,7 @@ def starlette_httpx() -> Start:
     def start(bench: Bench, name: str) -> Server:
         _require_module("uvicorn")
         port = free_port()
-        env = {"PEER_UPSTREAM": f"http://127.0.0.1:{bench.origin}"}
+        env = {"PEER_UPSTREAM": f"http://127.0.0.1:{bench.port}"}
         command = [*_uvicorn("starlette_httpx"), "--host", "127.0.0.1", "--port", str(port)]
         running = Running.start(name, command, bench.cores.server, bench.folder, env)
         running.wait_for(port)
@@ -164,7 +173,7 @@ def aiohttp_proxy() -> Start:
         _require_module("aiohttp")
         port = free_port()
         script = str(HERE / "peers" / "aiohttp_proxy.py")
-        command = [sys.executable, script, str(port), f"http://127.0.0.1:{bench.origin}"]
+        command = [sys.executable, script, str(port), f"http://127.0.0.1:{bench.port}"]
         running = Running.start(name, command, bench.cores.server, bench.folder)
         running.wait_for(port)
         return Server(running, port)

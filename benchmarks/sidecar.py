@@ -12,16 +12,15 @@ import argparse
 import contextlib
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from cases import CASES, Case, versions
-from machine import HERE, BenchmarkError, description, two_cores
+from machine import HERE, BenchmarkError, description
 from profiling import profile
 from rounds import Row, count_events, in_order, measure, warm_up
-from servers import Bench, start_origin
+from servers import Bench, open_bench
 from table import markdown, targets
 from verify import verify
 from visitors import Visitors
@@ -65,9 +64,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
         raise BenchmarkError(f"no such server: {', '.join(sorted(unknown))}")
     cases = [case for case in CASES if not wanted or case.name in wanted]
     began = time.time()
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        bench = Bench(Path(name), two_cores())
-        stack.callback(start_origin(bench).stop)
+    with open_bench() as bench, contextlib.ExitStack() as stack:
         files = _visitor_files(bench.folder, options.visitors, distinct=any(case.distinct for case in cases))
         rows, skipped = _started(bench, cases, stack)
         for row in rows:
@@ -89,9 +86,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _profile(options: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        bench = Bench(Path(name), two_cores())
-        stack.callback(start_origin(bench).stop)
+    with open_bench() as bench:
         distinct = options.profile == "sidecar-strangers"
         visitors = _visitor_files(bench.folder, options.visitors, distinct=distinct)[distinct]
         profile(options.profile, options.profiler, visitors, options.seconds, bench, options.profile_out)

@@ -28,26 +28,34 @@ TITLES = {
     "aiohttp": "aiohttp server and client, plain",
     "starlette-httpx": "Starlette + httpx.AsyncClient under uvicorn, plain",
 }
+HEAD = ("| target | wanted | measured | by CPU | |", "|---|---|---|---|---|")
+FLAT = 0.02
+"""Memory is flat where the last half of a long run adds less than this share."""
+
 Series = Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure to reach: what it is, what was measured (None: not measured), and its bound."""
+    """A figure to reach: what it is, what was measured (None: not measured), and its bound. `by_cpu` is what a rate's
+    ratio would be were both servers' cores full: the inverse ratio of the CPU that a request takes."""
 
     text: str
     measured: float | None
     bound: float
     at_least: bool
     unit: str = ""
+    by_cpu: float | None = None
+    shown: str = ".2f"
 
     def __str__(self) -> str:
-        sign = "≥" if self.at_least else "≤"
-        wanted = f"{sign} {self.bound:g}{self.unit}"
+        wanted = f"{'≥' if self.at_least else '≤'} {self.bound:{self.shown}}{self.unit}"
         if self.measured is None:
-            return f"| {self.text} | {wanted} | | not measured |"
+            return f"| {self.text} | {wanted} | | | not measured |"
         met = self.measured >= self.bound if self.at_least else self.measured <= self.bound
-        return f"| {self.text} | {wanted} | {self.measured:.2f}{self.unit} | {'met' if met else '**not met**'} |"
+        found = f"{self.measured:{self.shown}}{self.unit}"
+        verdict = "met" if met else "**not met**"
+        return f"| {self.text} | {wanted} | {found} | {_as_text(self.by_cpu)} | {verdict} |"
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -68,6 +76,7 @@ def markdown(results: dict[str, Any]) -> str:
     lines += [""]
     lines += [_remark(row) for row in rows.values() if row["failed"] or row["events"]]
     lines += [f"\nskipped: {name}: {why}" for name, why in results["skipped"].items()]
+    lines.append(f"\n{_disturbance(results['rows'])}")
     machine, settings = results["machine"], results["settings"]
     lines.append(
         f"\n{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, {results['at']}; "
@@ -83,21 +92,41 @@ def targets(results: dict[str, Any]) -> str:
     rows = {row["name"]: row for row in results["rows"]}
     own = rows.get("sidecar")
 
-    def rate(peer: str) -> float | None:
-        return _ratio(own, rows.get(peer), "rate")
+    def rate(text: str, peer: str, bound: float) -> Target:
+        measured, by_cpu = (_ratio(own, rows.get(peer), what) for what in ("rate", "cpu_us"))
+        return Target(text, measured, bound, at_least=True, by_cpu=1 / by_cpu if by_cpu else None)
 
     wanted = [
         Target("CPU of a request, events off", _figure(own, "cpu_us"), 50, at_least=False, unit=" µs"),
         Target("CPU of a request, events on", _figure(rows.get("sidecar-events"), "cpu_us"), 75, False, " µs"),
-        Target("rate to nginx's plain proxy", rate("nginx-plain"), 0.75, at_least=True),
-        Target("rate to nginx by hand", rate("nginx-by-hand"), 1, at_least=True),
-        Target("rate to nginx with `auth_request`", rate("nginx-auth"), 2, at_least=True),
-        Target("rate to Starlette + httpx", rate("starlette-httpx"), 50, at_least=True),
+        rate("rate to nginx's plain proxy", "nginx-plain", 0.75),
+        rate("rate to nginx by hand", "nginx-by-hand", 1),
+        rate("rate to nginx with `auth_request`", "nginx-auth", 2),
+        rate("rate to Starlette + httpx", "starlette-httpx", 50),
         Target("p99 to nginx's plain proxy", _ratio(own, rows.get("nginx-plain"), "p99_ms"), 2, at_least=False),
         Target("memory at rest", own["rss_rest"] if own else None, 60, at_least=False, unit=" MiB"),
     ]
-    head = ["| target | wanted | measured | |", "|---|---|---|---|"]
-    return "\n".join([*head, *map(str, wanted)]) + "\n"
+    return "\n".join([*HEAD, *map(str, wanted)]) + "\n"
+
+
+def memory_targets(results: dict[str, Any]) -> str:
+    """What is resident over the requests of strangers, and whether the figures are met."""
+    curve = results["curve"]
+    sent, last = curve[-1]
+    step = max(1, (len(curve) - 1) // 10)
+    shown = [*curve[:-1:step], curve[-1]]
+    lines = [
+        "| requests | " + " | ".join(f"{number:,}" for number, _ in shown) + " |",
+        "|---" * (len(shown) + 1) + "|",
+    ]
+    lines.append("| MiB resident | " + " | ".join(f"{resident:.1f}" for _, resident in shown) + " |")
+    lines.append(f"\n{results['answered']:,} answered 2xx of {sent:,} sent; others: {results['failed'] or 'none'}\n")
+    wanted = [
+        Target("memory at rest", curve[0][1], 60, at_least=False, unit=" MiB"),
+        Target(f"growth over the last half of {sent:,}", results["growth"], FLAT * last, False, " MiB"),
+        Target("requests from distinct visitors", sent, results["wanted"], at_least=True, shown=",d"),
+    ]
+    return "\n".join([*lines, *HEAD, *map(str, wanted)]) + "\n"
 
 
 def _remark(row: dict[str, Any]) -> str:
@@ -110,6 +139,14 @@ def _remark(row: dict[str, Any]) -> str:
     if "us_each_after" in events:
         said.append(f"after it, {events['us_each_after']:.0f} µs of CPU for each of the rest")
     return f"{title}: {'; '.join(said)}"
+
+
+def _disturbance(rows: Sequence[dict[str, Any]]) -> str:
+    """How much else ran meanwhile. It lowers rates, those of fast servers most; CPU of a request hardly."""
+    taken = [one for row in rows for one in row["others"] if one is not None]
+    if not taken:
+        return ""
+    return f"Other programs took {statistics.median(taken):.0%} of the two cores, {max(taken):.0%} at most."
 
 
 def _median(series: Series) -> float:
@@ -141,6 +178,9 @@ def main(files: Sequence[str]) -> int:
     """Print the tables of these files."""
     for name in files:
         results = json.loads(Path(name).read_text("utf-8"))
+        if "curve" in results:
+            print(memory_targets(results))
+            continue
         print(markdown(results))
         print(targets(results))
     return 0

@@ -35,7 +35,7 @@ bench-sidecar: $(VENV)/.bench
 	@sh benchmarks/debian.sh
 	$(BIN)/python benchmarks/sidecar.py $(BENCH)
 
-# Whether the sidecar's memory stays flat over a million requests from distinct visitors. BENCH="--requests 200000" is quicker.
+# Whether the sidecar's memory stays flat over a million distinct visitors (some minutes). BENCH="--requests 200000" is quicker.
 bench-memory: $(VENV)/.bench
 	@sh benchmarks/debian.sh
 	$(BIN)/python benchmarks/memory.py $(BENCH)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import pstats
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from cases import PROFILED
-from load import shoot
+from load import send_once, shoot
 from machine import HERE, BenchmarkError
 from servers import Bench, Server
 
-WARM_UP = 2
+SHOWN = 40
+"""Functions that are printed."""
 
 
 def profile(name: str, tool: str, visitors: Path, seconds: int, bench: Bench, out: Path) -> None:
-    """Write the profile to `out` and print the dearest functions. Raises BenchmarkError."""
+    """Write the profile to `out`, and print the dearest functions. Raises BenchmarkError."""
     if name not in PROFILED:
         raise BenchmarkError(f"only these can be profiled: {', '.join(PROFILED)}")
     if tool == "py-spy":
@@ -26,18 +28,19 @@ def profile(name: str, tool: str, visitors: Path, seconds: int, bench: Bench, ou
     launcher = (sys.executable, str(HERE / "profile_serve.py"), str(out.absolute()))
     server = PROFILED[name](launcher)(bench, name)
     try:
-        _loaded(server, visitors, seconds, bench)
+        send_once(server.port, visitors, bench.cores.load)
+        server.running.process.send_signal(signal.SIGUSR1)
+        _load(server, visitors, seconds, bench)
     finally:
         server.running.stop()
     stats = pstats.Stats(str(out))
-    stats.sort_stats("tottime").print_stats(40)
-    stats.sort_stats("cumulative").print_stats(40)
+    stats.sort_stats("tottime").print_stats(SHOWN)
+    stats.sort_stats("cumulative").print_stats(SHOWN)
 
 
-def _loaded(server: Server, visitors: Path, seconds: int, bench: Bench) -> None:
-    warm = shoot(server.port, visitors, 0, WARM_UP, bench.cores.load)
-    shot = shoot(server.port, visitors, warm.position, seconds, bench.cores.load)
-    print(f"{warm.requests + shot.requests} requests, {shot.rate:.0f}/s while profiled")
+def _load(server: Server, visitors: Path, seconds: int, bench: Bench) -> None:
+    shot = shoot(server.port, visitors, 0, seconds, bench.cores.load)
+    print(f"{shot.requests} requests, {shot.rate:.0f}/s while profiled", flush=True)
 
 
 def _sampled(name: str, visitors: Path, seconds: int, bench: Bench, out: Path) -> None:
@@ -48,12 +51,14 @@ def _sampled(name: str, visitors: Path, seconds: int, bench: Bench, out: Path) -
         raise BenchmarkError("py-spy is not installed")
     server = PROFILED[name](())(bench, name)
     pid = str(server.running.process.pid)
-    watching = subprocess.Popen(
-        [found, "record", "--pid", pid, "--duration", str(seconds + WARM_UP), "--rate", "200", "--output", str(out)]
-    )
+    options = ["--duration", str(seconds), "--rate", "200", "--output", str(out)]
     try:
-        _loaded(server, visitors, seconds, bench)
-        watching.wait(30)
+        send_once(server.port, visitors, bench.cores.load)
+        watching = subprocess.Popen([found, "record", "--pid", pid, *options])
+        try:
+            _load(server, visitors, seconds, bench)
+            watching.wait(30)
+        finally:
+            watching.kill()
     finally:
-        watching.kill()
         server.running.stop()

@@ -1,11 +1,12 @@
 """The tables of a benchmark's results, and whether the targets are met.
 
-Run: `python benchmarks/table.py results.json…` prints them as Markdown.
+Run: `python benchmarks/table.py FILE…` prints them as Markdown; `--into README.md` puts them there.
 Rule: every word of it comes from the file; a target of a server that was not measured is `not measured`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
@@ -29,6 +30,7 @@ TITLES = {
     "starlette-httpx": "Starlette + httpx.AsyncClient under uvicorn, plain",
 }
 HEAD = ("| target | wanted | measured | by CPU | |", "|---|---|---|---|---|")
+OPENS, CLOSES = "<!-- speed -->", "<!-- /speed -->"
 FLAT = 0.02
 """Memory is flat where the last half of a long run adds less than this share."""
 
@@ -174,17 +176,25 @@ def _spread(series: Series, digits: int) -> str:
     return f"{_median(kept):,.{digits}f} ({min(kept):,.{digits}f}-{max(kept):,.{digits}f})"
 
 
-def main(files: Sequence[str]) -> int:
-    """Print the tables of these files."""
-    for name in files:
-        results = json.loads(Path(name).read_text("utf-8"))
-        if "curve" in results:
-            print(memory_targets(results))
-            continue
-        print(markdown(results))
-        print(targets(results))
+def main() -> int:
+    """Print the tables of these files, or put them into a page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--into", type=Path, help="a page with the two marks of the tables' place")
+    options = parser.parse_args()
+    found = [json.loads(file.read_text("utf-8")) for file in options.files]
+    tables = "\n".join(memory_targets(one) if "curve" in one else f"{markdown(one)}\n{targets(one)}" for one in found)
+    if options.into is None:
+        print(tables)
+        return 0
+    head, opening, rest = options.into.read_text("utf-8").partition(OPENS)
+    _, closing, tail = rest.partition(CLOSES)
+    if not opening or not closing:
+        sys.stderr.write(f"{options.into} has no place for the tables: {OPENS} and {CLOSES}\n")
+        return 2
+    options.into.write_text(f"{head}{OPENS}\n\n{tables}\n{CLOSES}{tail}", "utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

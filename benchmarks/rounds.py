@@ -131,7 +131,7 @@ def count_events(row: Row, bench: Bench) -> None:
     finally:
         running.freeze()
     delivered = waiting - left
-    row.events = {"queued": queued, "delivered_under_load": queued - waiting}
+    row.events = {"queued": queued, "delivered_under_load": queued - waiting, "delivered_after": delivered}
     if delivered:
         row.events["us_each_after"] = round(used / delivered * 1e6, 1)
 

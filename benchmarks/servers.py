@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -72,6 +73,8 @@ Start = Callable[[Bench, str], Server]
 @contextmanager
 def open_bench() -> Iterator[Bench]:
     """A bench whose origin and sink run, on the load's core. Raises BenchmarkError."""
+    # Whoever ends the benchmark must not leave stopped servers behind.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with TemporaryDirectory() as name:
         bench = Bench(Path(name), two_cores())
         conf = bench.written("peers/origin.conf", "origin.conf", {})

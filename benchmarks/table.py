@@ -139,7 +139,9 @@ def _remark(row: dict[str, Any]) -> str:
     if events:
         said.append(f"{events['delivered_under_load']:,} of {events['queued']:,} events delivered under load")
     if "us_each_after" in events:
-        said.append(f"after it, {events['us_each_after']:.0f} µs of CPU for each of the rest")
+        said.append(
+            f"after it, {events['us_each_after']:,.0f} µs of CPU for each of {events['delivered_after']:,} more"
+        )
     return f"{title}: {'; '.join(said)}"
 
 

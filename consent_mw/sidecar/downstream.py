@@ -29,6 +29,8 @@ SENT_WITHIN = 300.0
 answer once the browser sends no more; for the last bytes to be taken."""
 
 BUFFERED = 65_536
+MOST_CONNECTIONS = 8192
+"""Bytes of a request that wait in memory; connections at once, beyond which a new one is told to come again."""
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -63,6 +65,9 @@ class Client(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
         self.secure = transport.get_extra_info("sslcontext") is not None
+        if len(self.plane.connections) >= MOST_CONNECTIONS:
+            self._refuse(Refusal(503, "too many connections; please try again"))
+            return
         self.plane.connections.add(self)
         self.plane.now = self._loop.time()
         self.wait(HEAD_WITHIN)

@@ -53,6 +53,9 @@ REISSUE_AFTER: Final = 30 * DAY
 CONSENT_LASTS: Final = 400 * DAY
 """Max-Age of the consent cookie: the longest that browsers keep one (RFC 6265bis 5.5)."""
 
+REPLIES_KEPT: Final = 64
+"""Bound of the replies that are remembered of one head that came again."""
+
 _SAFE: Final = (b"GET", b"HEAD")
 _FILTERED: Final = OUTBOUND_RESERVED | {b"set-cookie"}
 _PRIVATE: Final = _FILTERED | SHARED_CACHES | {b"cache-control", b"vary"}
@@ -75,11 +78,15 @@ class Editor(Protocol):
 @dataclass(slots=True)
 class Reply:
     """What goes to the browser: the fields, and the editor that the body passes through, if one does.
-    `pending` resolves when what must be done before the reply is sent is done."""
+    `pending` resolves when what must be done before the reply is sent is done. Of a reply that may be given again:
+    `rendered` remembers what was made of it, `page` and `dropped` what is to be reported and counted."""
 
     fields: Fields
     editor: Editor | None = None
     pending: Future[Any] | None = None
+    rendered: dict[int, object] | None = None
+    page: bool = False
+    dropped: int = 0
 
 
 class Exchange:
@@ -91,6 +98,7 @@ class Exchange:
     identifier: Identifier | None = None
     number = 0
     now = 0
+    _dropped = 0
     _facts: Facts | None = None
     _visit: Visit | None = None
 
@@ -244,6 +252,49 @@ class Exchange:
     def respond(self, answer: ResponseHead, hop: frozenset[bytes] = frozenset()) -> Reply:
         """What the browser gets of this answer's head, and what is done on the way; `hop` names fields that were
         for a proxy alone."""
+        again = answer.replies is not None and self._answers_alike()
+        if again:
+            reply = self._given_before(answer)
+            if reply is not None:
+                return reply
+        reply = self._respond(answer, hop)
+        if again:
+            self._give_again(answer, reply)
+        return reply
+
+    def _answers_alike(self) -> bool:
+        """Whether nothing but the decision and what was asked for bears on the reply."""
+        enforcement = self.enforcement
+        if enforcement is None or self._visit is not None or self.route is not Route.FORWARD:
+            return False
+        if enforcement.ends or enforcement.shows or (enforcement.identifies and self.identifier is None):
+            return False
+        issued = self.consent.issued
+        return self.rules.enforced and not (issued and self.now - issued > REISSUE_AFTER)
+
+    def _given_before(self, answer: ResponseHead) -> Reply | None:
+        """The reply that this head got before under the same decision, reported and counted once more."""
+        asked = self.seen
+        known = (answer.replies or {}).get((self.enforcement, asked.document, asked.frame, asked.method))
+        if not isinstance(known, Reply):
+            return None
+        if known.dropped:
+            self.gate.count("set_cookie_dropped", known.dropped)
+        self.gate.reporter.report(self, answer.status, known.page)
+        return known
+
+    def _give_again(self, answer: ResponseHead, reply: Reply) -> None:
+        """Remember this reply for the next answer with this very head."""
+        asked, replies = self.seen, answer.replies
+        if replies is None or self._visit is not None or reply.editor is not None or reply.pending is not None:
+            return
+        dated = any(field[0] == b"set-cookie" and b"xpires" in field[1] for field in answer.fields)
+        if dated or len(replies) >= REPLIES_KEPT:
+            return
+        reply.rendered = {}
+        replies[self.enforcement, asked.document, asked.frame, asked.method] = reply
+
+    def _respond(self, answer: ResponseHead, hop: frozenset[bytes]) -> Reply:
         seen = answer.seen
         told: list[tuple[bytes, bytes]] = []
         # One look for each of four names costs less than a look at everything that was seen.
@@ -289,7 +340,7 @@ class Exchange:
         else:
             fields = _public(answer, hop, told)
         self.gate.reporter.report(self, status, page)
-        return Reply(fields, editor, pending)
+        return Reply(fields, editor, pending, page=page, dropped=self._dropped)
 
     def _private(self, answer: ResponseHead, hop: frozenset[bytes], *, editing: bool, sized: bool) -> Fields:
         """The answer's fields without what is added anew, for this visitor alone (RFC 9111 5.2.2)."""
@@ -322,11 +373,13 @@ class Exchange:
         for field in [field for field in answer.fields if field[0] == b"set-cookie"]:
             line = enforcement.set_cookie(field[1], self.now)
             if line is None:
-                self.gate.count("set_cookie_dropped")
+                self._dropped += 1
             elif line is field[1]:
                 kept.append(field)
             else:
                 kept.append(response_field(field[2][:10], line))
+        if self._dropped:
+            self.gate.count("set_cookie_dropped", self._dropped)
         return kept
 
     def _our_cookies(self, status: int, *, page: bool) -> list[bytes]:

@@ -39,6 +39,14 @@ class Observation:
             else:
                 self.document = _accepts_html(self.all(b"accept"))
 
+    def elsewhere(self, target: bytes) -> Observation:
+        """The same headers, asked with for another target."""
+        other = Observation.__new__(Observation)
+        other.path, _, other.query = target.partition(b"?")
+        other.method, other.seen, other.repeated = self.method, self.seen, self.repeated
+        other.document, other.frame = self.document, self.frame
+        return other
+
     def first(self, name: bytes) -> bytes:
         """The first value of this header, or nothing."""
         return self.seen.get(name, b"")

@@ -13,13 +13,13 @@ from urllib.parse import unquote_to_bytes
 
 from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.jar import Jar
-from consent_mw.asgi.remembered import Remembered
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import CookieRule, Policy
 from consent_mw.core.terms import Mode, Whereabouts
 from consent_mw.core.whereabouts import Location, Settled, settle
 from consent_mw.wire.address import Trust, read_address
 from consent_mw.wire.fields import look_at
+from consent_mw.wire.remembered import Remembered
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -32,7 +32,7 @@ CONSENT_COOKIES: Final = (b"__Host-consent", b"__Secure-consent")
 PLACES_KEPT: Final = 8192
 """Bound of the addresses whose place is remembered, twice."""
 
-JARS_KEPT: Final = 2048
+JARS_KEPT: Final = 1024
 """Bound of the Cookie fields that are remembered, twice."""
 
 LONGEST_JAR_KEPT: Final = 4096

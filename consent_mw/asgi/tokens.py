@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from consent_mw.asgi.remembered import Remembered
 from consent_mw.core.consent import Consent
+from consent_mw.wire.remembered import Remembered
 from consent_mw.wire.token import Identifier, Keyring
 
 TOKENS_KEPT: Final = 8192

@@ -262,11 +262,18 @@ class Client(asyncio.Protocol):
 
     def _begin(self, raw: bytes) -> bool:
         """Begin the request of this head; whether there may be more to read of it."""
+        plane = self.plane
+        known = plane.admissions.find(raw, plane.gate, self.peer, secure=self.secure)
+        if known is not None:
+            plane.meters.requests += 1
+            again = self._relay = Relay(self, known.head, known.target)
+            again.begin_admitted(known.exchange, known.rendered)
+            return True
         head = read_head(raw)
         if isinstance(head, Refusal):
             self._refuse(head)
             return False
-        self.plane.meters.requests += 1
+        plane.meters.requests += 1
         relay = self._relay = Relay(self, head)
         if head.length == 0:
             relay.feed_end()

@@ -6,6 +6,7 @@ Rule: what has no length is chunked; towards HTTP/1.0 the end of the connection 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,16 @@ _CLOSE: Final = response_field(b"Connection", b"close")
 _KEEP_ALIVE: Final = response_field(b"Connection", b"keep-alive")
 _UPGRADE: Final = response_field(b"Connection", b"Upgrade")
 LINES_KEPT: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """The head of an answer as bytes, and how its body is framed."""
+
+    head: bytes
+    chunked: bool
+    until_end: bool
+    again: bool
 
 
 class Http1Outlet:
@@ -53,28 +64,32 @@ class Http1Outlet:
         said = [*_without_length(fields), _UPGRADE, *upgrades]
         self._client.write(render(_first_line(101, reason), said))
 
-    def open(self, status: int, reason: bytes, fields: Fields, *, editor: Editor | None = None, again: bool) -> None:
-        """Send the head. `again`: the request leaves room for another one."""
+    def open(
+        self,
+        status: int,
+        reason: bytes,
+        fields: Fields,
+        *,
+        editor: Editor | None = None,
+        again: bool,
+        rendered: dict[int, object] | None = None,
+    ) -> None:
+        """Send the head. `again`: the request leaves room for another one; `rendered` remembers what was made of
+        these fields, where they come again."""
         head = self._head
+        again = again and head.keep_alive
         self.opened, self.status = True, status
+        self._bodiless = bodiless = head.method == b"HEAD" or status == 204 or status == 304
+        number = again + 2 * bodiless + 4 * head.http10
+        known = None if rendered is None else rendered.get(number)
+        if not isinstance(known, Framed):
+            known = _framed(status, reason, fields, again=again, bodiless=bodiless, http10=head.http10)
+            if rendered is not None:
+                rendered[number] = known
         if editor is not None:
             self._editor = editor
-        self._bodiless = bodiless = head.method == b"HEAD" or status == 204 or status == 304
-        if status == 204:
-            fields = _without_length(fields)
-        added: Fields = []
-        if not bodiless and not any(field[0] == b"content-length" for field in fields):
-            self._chunked = not head.http10
-            self._until_end = head.http10
-            if self._chunked:
-                added.append(_CHUNKED)
-        self.again = again = again and head.keep_alive and not self._until_end
-        if not again:
-            added.append(_CLOSE)
-        elif head.http10:
-            added.append(_KEEP_ALIVE)
-        line = _first_lines.get((status, reason)) or _first_line(status, reason)
-        self._client.write(render(line, fields + added if added else fields))
+        self._chunked, self._until_end, self.again = known.chunked, known.until_end, known.again
+        self._client.write(known.head)
 
     def send(self, chunk: bytes) -> None:
         """Send a part of the body, edited where there is an editor."""
@@ -97,6 +112,21 @@ class Http1Outlet:
             return
         self.sent += len(chunk)
         self._client.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
+
+
+def _framed(status: int, reason: bytes, fields: Fields, *, again: bool, bodiless: bool, http10: bool) -> Framed:
+    if status == 204:
+        fields = _without_length(fields)
+    unframed = not bodiless and not any(field[0] == b"content-length" for field in fields)
+    chunked, until_end = unframed and not http10, unframed and http10
+    again = again and not until_end
+    added: Fields = [_CHUNKED] if chunked else []
+    if not again:
+        added.append(_CLOSE)
+    elif http10:
+        added.append(_KEEP_ALIVE)
+    line = _first_lines.get((status, reason)) or _first_line(status, reason)
+    return Framed(render(line, fields + added if added else fields), chunked, until_end, again)
 
 
 def phrase(status: int) -> bytes:

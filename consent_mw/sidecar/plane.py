@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from consent_mw.asgi.exchange import Editor
 from consent_mw.asgi.gate import Gate
+from consent_mw.sidecar.admission import Admissions
 from consent_mw.wire.fields import Fields
 from consent_mw.world.metrics import AccessLog, Meters
 from consent_mw.world.upstream import Pool
@@ -51,8 +52,18 @@ class Outlet(Protocol):
     def switch(self, reason: bytes, fields: Fields, protocols: list[bytes]) -> None:
         """Answer 101; what follows is another protocol's."""
 
-    def open(self, status: int, reason: bytes, fields: Fields, *, editor: Editor | None = None, again: bool) -> None:
-        """Send the head. `again`: the request leaves room for another one."""
+    def open(
+        self,
+        status: int,
+        reason: bytes,
+        fields: Fields,
+        *,
+        editor: Editor | None = None,
+        again: bool,
+        rendered: dict[int, object] | None = None,
+    ) -> None:
+        """Send the head. `again`: the request leaves room for another one; `rendered` remembers what was made of
+        these fields, where they come again."""
 
     def send(self, chunk: bytes) -> None:
         """Send a part of the body, edited where there is an editor."""
@@ -101,6 +112,7 @@ class Plane:
     draining: bool = False
     now: float = 0.0
     connections: set[Guest] = field(default_factory=set)
+    admissions: Admissions = field(default_factory=Admissions)
 
     def sweep(self) -> None:
         """Expire every connection whose deadline has passed; called once a second."""

@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from consent_mw.asgi.exchange import Exchange, Reply
@@ -66,10 +67,11 @@ class Relay:
     _trailers: Fields = []  # noqa: RUF012  replaced, never changed
     _noted = False
 
-    def __init__(self, client: Downlink, head: RequestHead) -> None:
+    def __init__(self, client: Downlink, head: RequestHead, target: bytes = b"") -> None:
         self._client = client
         self._plane = client.plane
         self._head = head
+        self._target = target or head.target
         self._outlet = client.outlet(head)
         self._started = time.perf_counter()
 
@@ -103,6 +105,14 @@ class Relay:
         if not head.host:
             fields.insert(0, request_field(b"Host", self._plane.pool.upstream.authority))
         self._rendered = render(head.method + b" " + head.target + b" HTTP/1.1", fields)
+        self._plane.admissions.keep(head, exchange, self._rendered, client.peer, secure=client.secure)
+        self._send()
+
+    def begin_admitted(self, exchange: Exchange, rendered: bytes) -> None:
+        """Send a request on about which nothing is to be asked again."""
+        self._whole = True
+        self._exchange = exchange
+        self._rendered = rendered
         self._send()
 
     def _bridge_to(self, exchange: Exchange) -> None:
@@ -260,7 +270,8 @@ class Relay:
         try:
             hop = for_this_hop(answer.seen, answer.repeated)
             if hop is not HOP_BY_HOP:
-                answer.fields = [field for field in answer.fields if field[0] not in hop]
+                kept = [field for field in answer.fields if field[0] not in hop]
+                answer = replace(answer, fields=kept, replies=None)
             reply = exchange.respond(answer, HOP_BY_HOP)
         except Exception:
             log.exception("the gate failed on an answer")
@@ -296,7 +307,9 @@ class Relay:
             self.forward_raw(self._client.begin_tunnel())
             return
         again = self._may_follow and not self._head.upgrade
-        self._outlet.open(answer.status, answer.reason, reply.fields, editor=reply.editor, again=again)
+        self._outlet.open(
+            answer.status, answer.reason, reply.fields, editor=reply.editor, again=again, rendered=reply.rendered
+        )
         self._client.wait(ANSWER_IDLE)
 
     @property
@@ -404,7 +417,7 @@ class Relay:
         decision = self._exchange.decision if self._exchange is not None else None
         self._plane.log.write(
             method=self._head.method,
-            target=self._head.target,
+            target=self._target,
             status=outlet.status,
             seconds=time.perf_counter() - self._started,
             sent=outlet.sent,

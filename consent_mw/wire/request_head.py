@@ -43,7 +43,7 @@ class RequestHead:
     """A request head that reads one way only. `target` is in origin form (or `*`); `fields` are as they came, white
     space around values aside; `seen` has the first value of each field that somebody looks at, `repeated` all values
     of those that came more than once; `length` is None for a chunked body, 0 for none; `options` are what Connection
-    names."""
+    names; `block` are the bytes after the request line, where the target was in origin form."""
 
     method: bytes
     target: bytes
@@ -57,6 +57,7 @@ class RequestHead:
     upgrade: bytes
     continues: bool
     options: frozenset[bytes]
+    block: bytes = b""
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -78,7 +79,16 @@ def read_head(raw: bytes) -> RequestHead | Refusal:
     read = read_request_fields(lines)
     if read is None:
         return Refusal(400, "a header field is malformed or holds a control character")
-    return assemble(first, read)
+    head = assemble(first, read)
+    if isinstance(head, RequestHead) and head.target is first[1]:
+        head.block = raw[raw.index(b"\r\n") + 2 :]
+    return head
+
+
+def request_line(line: bytes) -> tuple[bytes, bytes, bool] | None:
+    """Method, target in origin form and whether this is HTTP/1.0, of a request line that is not refused."""
+    read = _request_lines.get(line) or _request_line(line)
+    return None if isinstance(read, Refusal) or not read[1].startswith(b"/") else read
 
 
 def head_of(method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> RequestHead | Refusal:

@@ -8,7 +8,7 @@ Source: RFC 9110 15, RFC 9112 4 to 6.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,8 @@ _status_lines: dict[bytes, tuple[int, bytes, bool]] = {}
 class ResponseHead:
     """The head of an answer. `seen` has the first value of each field that somebody looks at, `repeated` all values
     of those that came more than once; `length` counts the body's bytes, or is UNTIL_END or CHUNKED; `bodiless`: by
-    its status or its request's method there is no body; `keeps`: the connection may serve another request."""
+    its status or its request's method there is no body; `keeps`: the connection may serve another request; `replies`
+    remembers what was made of a head that came again, and is None where this one has not."""
 
     status: int
     reason: bytes
@@ -40,6 +41,7 @@ class ResponseHead:
     length: int
     bodiless: bool
     keeps: bool
+    replies: dict[Hashable, object] | None = None
 
     def all(self, name: bytes) -> tuple[bytes, ...]:
         """Every value of this field, in order."""

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from consent_mw.errors import ServeError
 from consent_mw.wire.body import ChunkedBody, MalformedBodyError
+from consent_mw.wire.remembered import Remembered
 from consent_mw.wire.response_head import CHUNKED, LONGEST_HEAD, UNTIL_END, ResponseHead, read_response_head
 
 CONNECT_WITHIN = 5.0
@@ -27,6 +28,9 @@ IDLE_KEPT = 55.0
 
 MOST_IDLE = 128
 MOST_LEFT_READS = 64
+HEADS_KEPT = 512
+ONCE_KEPT = 4096
+LONGEST_HEAD_KEPT = 4096
 
 _BEGINS = re.compile(rb"H(?:T(?:T(?:P(?:/.*)?)?)?)?\Z", re.DOTALL)
 _HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?")
@@ -99,6 +103,8 @@ class Pool:
         self.upstream = upstream
         self._idle: deque[Connection] = deque()
         self._context = ssl.create_default_context() if upstream.secure else None
+        self._heads: Remembered[bytes, ResponseHead] = Remembered(HEADS_KEPT)
+        self._once: Remembered[int, bool] = Remembered(ONCE_KEPT)
 
     def take(self) -> Connection | None:
         """An idle connection that still stands, or None."""
@@ -135,6 +141,22 @@ class Pool:
         """This connection is gone."""
         with contextlib.suppress(ValueError):
             self._idle.remove(connection)
+
+    def head(self, raw: bytes, *, to_head: bool) -> ResponseHead | str:
+        """What `read_response_head` makes of these bytes. A head that came twice is nobody's own, and remembered; of
+        one that came once only a hash is."""
+        known = None if to_head else self._heads.get(raw)
+        if known is not None:
+            if known.replies is None:
+                known.replies = {}
+            return known
+        head = read_response_head(raw, head=to_head)
+        if to_head or isinstance(head, str) or head.status < 200 or len(raw) > LONGEST_HEAD_KEPT:
+            return head
+        if self._once.get(hash(raw)):
+            return self._heads.keep(raw, head)
+        self._once.keep(hash(raw), True)
+        return head
 
     def sweep(self) -> None:
         """Close what has been idle for too long; called once a second."""
@@ -289,7 +311,7 @@ class Connection(asyncio.Protocol):
             if end < 0 or end > LONGEST_HEAD:
                 self._wait_for_more(data, end)
                 return
-            head = read_response_head(data[:end], head=self._to_head)
+            head = self._pool.head(data[:end], to_head=self._to_head)
             data = data[end + 4 :]
             if isinstance(head, str):
                 self._fail(head)

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types layers unit debian clean fuzz bench bench-sidecar bench-memory
+.PHONY: demo test lint types layers unit debian clean fuzz bench bench-sidecar bench-memory bench-content
 
 demo: $(VENV)/.runs
 	$(BIN)/consent-mw demo $(if $(DRIVE),--drive $(DRIVE)) $(if $(PORT),--port $(PORT))
@@ -40,7 +40,11 @@ bench-memory: $(VENV)/.bench
 	@sh benchmarks/debian.sh
 	$(BIN)/python benchmarks/memory.py $(BENCH)
 
-# What the browser tests need from Debian; skipped where it is there already, where there is no apt, and without root.
+# What it costs to edit a page and to compress it again, by size and by coding (half a minute).
+bench-content: $(VENV)/.runs
+	$(BIN)/python benchmarks/content.py
+
+# What the tests drive from Debian: a browser and shared caches. Skipped what is there, and all without apt or root.
 debian:
 	@sh tests/packaging/debian.sh
 

@@ -4,6 +4,7 @@
     ├── PolicyError     operator: the policy file is unsound; carries every Problem at once
     ├── KeysError       operator: signing keys are missing or malformed
     ├── ServeError      operator: the sidecar cannot start (port taken, bad upstream, missing file)
+    ├── SpoiltBodyError the site: a body that is being edited is damaged or not whole; its answer is broken off
     └── StoreError      disk: the store cannot take or give data now
         └── StoreFullError   disk: no room, or the outbox's bound is reached
 
@@ -70,6 +71,10 @@ class KeysError(ConsentError):
 
 class ServeError(ConsentError):
     """The sidecar cannot start; the message is one sentence for the operator."""
+
+
+class SpoiltBodyError(ConsentError):
+    """A body that is being edited is damaged or not as long as it said; its answer must not end as if whole."""
 
 
 class StoreError(ConsentError):

@@ -1,24 +1,57 @@
-"""The banner's way into a page: which pages can be edited, and the editor that edits them.
+"""The banner's way into a page: which pages can be edited, in which coding they go out, and what edits them.
 
 Rule: a page that cannot be edited safely goes out as it came, and that is counted.
+Rule: only what is edited is coded again, and never over a coding that stays.
 """
 
 from __future__ import annotations
 
-import zlib
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.pages import banner_markup
 from consent_mw.core.decision import Decision
+from consent_mw.wire.coding import IDENTITY, Decoder, codings_of, decoder_for, preferred, refuses_plain
+from consent_mw.wire.fields import Field, response_field
 from consent_mw.wire.headers import tokens
-from consent_mw.wire.html import BannerInserter, insertable
+from consent_mw.wire.html import insertable
+from consent_mw.wire.recoding import ENCODABLE, Recoder
 from consent_mw.wire.response_head import ResponseHead
 from consent_mw.world.assets import Assets
 
 if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Editor, Exchange
     from consent_mw.asgi.gate import Gate
+
+
+WORTH_CODING: Final = 1024
+"""Bytes of a page from which on it is compressed; one that does not say its length always is."""
+
+_LENGTH: Final = frozenset({b"content-length"})
+_LENGTH_AND_CODING: Final = frozenset({b"content-length", b"content-encoding"})
+_CODED: Final = {coding: response_field(b"Content-Encoding", coding) for coding in ENCODABLE}
+_NEVER_EDITED: Final = frozenset({204, 205, 206, 226})
+
+
+@dataclass(frozen=True, slots=True)
+class PageEdit:
+    """What is done to a page on which a banner is due: the fields that go, those that come, and the body's editor."""
+
+    dropped: frozenset[bytes]
+    added: tuple[Field, ...] = ()
+    editor: Editor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How one page goes through: what undoes its coding, the coding it goes out with, how many bytes come."""
+
+    decoder: Decoder | None
+    coding: bytes
+    length: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +67,54 @@ class PageLinks:
         return cls(assets.url(prefix, "banner.css"), assets.url(prefix, "banner.js"))
 
 
-def banner_editor(gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead) -> Editor | None:
-    """The editor that puts the banner into this page; None where the page must not or cannot be edited."""
-    content_type = answer.seen.get(b"content-type", b"")
-    coding = answer.seen.get(b"content-encoding", b"identity").strip().lower()
-    unchanged = b"no-transform" in tokens(answer.all(b"cache-control"))
-    if unchanged or coding not in (b"identity", b"gzip", b"x-gzip") or not insertable(content_type):
+def edit_page(gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead) -> PageEdit | None:
+    """What is done to this page, on which a banner is due; None where it must not or cannot be edited. A HEAD is
+    answered as its GET would be."""
+    if answer.status in _NEVER_EDITED:
+        return None
+    if answer.status == 304:
+        # The length is that of a page without the banner (RFC 9110 8.6).
+        return PageEdit(_LENGTH)
+    plan = _plan(exchange.seen.all(b"accept-encoding"), answer)
+    if plan is None:
         gate.count("page_not_editable")
         return None
+    coded = (_CODED[plan.coding],) if plan.coding else ()
+    if exchange.seen.method == b"HEAD":
+        return PageEdit(_LENGTH_AND_CODING, coded)
     markup = banner_markup(
         exchange.rules.policy,
         decision,
         return_to=exchange.seen.path.decode("latin-1"),
         links=gate.links(exchange.rules),
     )
-    inserter = BannerInserter(markup)
-    return inserter if coding == b"identity" else Recoded(inserter)
+    editor = Recoder(markup, decoder=plan.decoder, coding=plan.coding, length=plan.length)
+    return PageEdit(_LENGTH_AND_CODING, coded, editor)
 
 
-class Recoded:
-    """An editor of a gzip-coded body: decoded, edited and coded again as it streams (RFC 1952)."""
+def edition(assets: Assets) -> str:
+    """Names this installation's banner: a page with another's is another page, and is asked for anew."""
+    urls = [assets.url("", name) for name in ("banner.css", "banner.js")]
+    try:
+        release = version("consent_mw")
+    except PackageNotFoundError:
+        release = ""
+    return hashlib.blake2b("|".join([release, *urls]).encode(), digest_size=2).hexdigest()
 
-    def __init__(self, editor: Editor) -> None:
-        self._editor = editor
-        self._decoder = zlib.decompressobj(wbits=31)
-        self._coder = zlib.compressobj(level=5, wbits=31)
 
-    def feed(self, chunk: bytes) -> bytes:
-        """What goes out for this chunk; flushed, so that nothing waits for more of the page."""
-        plain = self._editor.feed(self._decoder.decompress(chunk))
-        return self._coder.compress(plain) + self._coder.flush(zlib.Z_SYNC_FLUSH) if plain else b""
-
-    def finish(self) -> bytes:
-        """What goes out at the end."""
-        tail = self._editor.feed(self._decoder.flush()) + self._editor.finish()
-        return self._coder.compress(tail) + self._coder.flush()
+def _plan(accepts: Sequence[bytes], answer: ResponseHead) -> _Plan | None:
+    """How this page is edited. What comes coded although nobody asked goes out coded: by what the browser takes,
+    else as it came, so that a small body that stands for a huge one stays small."""
+    unchanged = b"no-transform" in tokens(answer.all(b"cache-control"))
+    if unchanged or not insertable(answer.seen.get(b"content-type", b"")):
+        return None
+    said = answer.all(b"content-length")
+    length = int(said[0]) if len(said) == 1 and said[0].isdigit() else None
+    chosen = preferred(accepts, ENCODABLE)
+    came = codings_of(answer.all(b"content-encoding"))
+    if came:
+        decoder = decoder_for(came)
+        coding = chosen if chosen != IDENTITY else came[-1]
+        return _Plan(decoder, coding, length) if decoder is not None and coding in ENCODABLE else None
+    worth = length is None or length >= WORTH_CODING or refuses_plain(accepts)
+    return _Plan(None, chosen if worth and chosen != IDENTITY else b"", length)

@@ -30,11 +30,13 @@ from consent_mw.wire.fields import (
     CHANGED,
     CONDITIONS,
     HOP_BY_HOP,
+    INBOUND_RESERVED,
     OUTBOUND_RESERVED,
     SHARED_CACHES,
     VALIDATORS,
     Field,
     Fields,
+    request_field,
     reserved,
     response_field,
 )
@@ -42,6 +44,7 @@ from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.token import Identifier
 
 if TYPE_CHECKING:
+    from consent_mw.asgi.banner import PageEdit
     from consent_mw.asgi.gate import Gate
 
 VARY: Final = (b"Cookie", b"DNT", b"Sec-GPC")
@@ -60,13 +63,16 @@ _SAFE: Final = (b"GET", b"HEAD")
 _FILTERED: Final = OUTBOUND_RESERVED | {b"set-cookie"}
 _PRIVATE: Final = _FILTERED | SHARED_CACHES | {b"cache-control", b"vary"}
 _EDITED: Final = _PRIVATE | VALIDATORS | {b"etag", b"accept-ranges"}
-_CHANGED_IN_EDITING: Final = frozenset({b"content-length"})
+_NOTHING: Final[frozenset[bytes]] = frozenset()
+_TOLD_AND_COOKIES: Final = INBOUND_RESERVED | {b"cookie"}
+_PLAIN_ONLY: Final = request_field(b"Accept-Encoding", b"identity")
 _PRIVATE_FIELD: Final = response_field(b"Cache-Control", headers.private_line(()))
 _VARY_FIELD: Final = response_field(b"Vary", headers.vary_line((), VARY))
+_VARY_CODED: Final = (*VARY, b"Accept-Encoding")
 
 
 class Editor(Protocol):
-    """Changes a body as it streams."""
+    """Changes a body as it streams. Both raise SpoiltBodyError where the answer must be broken off."""
 
     def feed(self, chunk: bytes) -> bytes:
         """What goes out for this chunk."""
@@ -209,9 +215,10 @@ class Exchange:
 
     def remaining_cookies(self) -> bytes | None:
         """The Cookie field that the app gets; None where nothing remains."""
-        enforcement, jar = self.enforcement, self.jar
-        if enforcement is None:
-            return jar.joined or None
+        enforcement = self.enforcement
+        if enforcement is None or not self.rules.enforced:
+            return self.seen.cookies or None
+        jar = self.jar
         known = jar.remaining
         if self.number in known:
             kept = known[self.number]
@@ -231,9 +238,9 @@ class Exchange:
             return None
         if lower in (b"if-none-match", b"if-match"):
             # Validators that were not made for this decision are nobody's (SPEC 4, Caches).
-            return headers.untag_etag(value, self.enforcement.decision.digest) or None
+            return headers.untag_etag(value, self._mark) or None
         if lower == b"accept-encoding" and self.shows_banner:
-            return b"identity"
+            return None
         return value
 
     def announced(self) -> tuple[Field, ...]:
@@ -241,11 +248,15 @@ class Exchange:
         enforcement = self.enforcement
         if enforcement is None or not self.rules.enforced:
             return ()
+        announced = enforcement.announced
+        if self.shows_banner:
+            # A near upstream sends a plain page faster than it codes one, and we would undo its coding.
+            announced = (_PLAIN_ONLY, *announced)
         visitor = self.visitor
         if not visitor:
-            return enforcement.announced
+            return announced
         told = visitor.encode()
-        return (*enforcement.announced, (b"consent-visitor", told, b"consent-visitor: " + told, CHANGED))
+        return (*announced, (b"consent-visitor", told, b"consent-visitor: " + told, CHANGED))
 
     # the response
 
@@ -272,10 +283,13 @@ class Exchange:
         issued = self.consent.issued
         return self.rules.enforced and not (issued and self.now - issued > REISSUE_AFTER)
 
+    def _reply_key(self) -> tuple[Enforcement | None, bool, bool, bytes, bool]:
+        asked = self.seen
+        return self.enforcement, asked.document, asked.frame, asked.method, b"cookie" in asked.seen
+
     def _given_before(self, answer: ResponseHead) -> Reply | None:
         """The reply that this head got before under the same decision, reported and counted once more."""
-        asked = self.seen
-        known = (answer.replies or {}).get((self.enforcement, asked.document, asked.frame, asked.method))
+        known = (answer.replies or {}).get(self._reply_key())
         if not isinstance(known, Reply):
             return None
         if known.dropped:
@@ -285,14 +299,14 @@ class Exchange:
 
     def _give_again(self, answer: ResponseHead, reply: Reply) -> None:
         """Remember this reply for the next answer with this very head."""
-        asked, replies = self.seen, answer.replies
+        replies = answer.replies
         if replies is None or self._visit is not None or reply.editor is not None or reply.pending is not None:
             return
         dated = any(field[0] == b"set-cookie" and b"xpires" in field[1] for field in answer.fields)
         if dated or len(replies) >= REPLIES_KEPT:
             return
         reply.rendered = {}
-        replies[self.enforcement, asked.document, asked.frame, asked.method] = reply
+        replies[self._reply_key()] = reply
 
     def _respond(self, answer: ResponseHead, hop: frozenset[bytes]) -> Reply:
         seen = answer.seen
@@ -329,9 +343,10 @@ class Exchange:
         # What was not asked for as a page is one all the same, and a shared cache could serve it as one.
         may_be = html and asked.method in _SAFE
         editing = page and self.editable
-        editor = self._editor(status, answer) if editing and self.shows_banner else None
-        if sets or ours or ((page or may_be) and not shared):
-            fields = self._private(answer, hop, editing=editing, sized=editor is None)
+        edit = self.gate.edit_page(self, answer) if editing and self.shows_banner else None
+        apart = b"vary" in seen and self._told_apart(answer)
+        if sets or ours or apart or ((page or may_be) and not shared):
+            fields = self._private(answer, hop, editing=editing, edit=edit)
             if sets:
                 fields += self._set_cookies(answer)
             fields += [response_field(b"Set-Cookie", line) for line in ours]
@@ -340,12 +355,20 @@ class Exchange:
         else:
             fields = _public(answer, hop, told)
         self.gate.reporter.report(self, status, page)
-        return Reply(fields, editor, pending, page=page, dropped=self._dropped)
+        return Reply(fields, None if edit is None else edit.editor, pending, page=page, dropped=self._dropped)
 
-    def _private(self, answer: ResponseHead, hop: frozenset[bytes], *, editing: bool, sized: bool) -> Fields:
+    def _told_apart(self, answer: ResponseHead) -> bool:
+        """Whether the app says that it looked at what we told it, or at cookies, of which a visitor elsewhere would
+        have shown it fewer: no cache can see the difference."""
+        looked = _TOLD_AND_COOKIES if b"cookie" in self.seen.seen else INBOUND_RESERVED
+        return headers.varies_by(answer.all(b"vary"), looked)
+
+    def _private(
+        self, answer: ResponseHead, hop: frozenset[bytes], *, editing: bool, edit: PageEdit | None
+    ) -> Fields:
         """The answer's fields without what is added anew, for this visitor alone (RFC 9111 5.2.2)."""
         seen = answer.seen
-        dropped = _dropped(hop, editing, sized)
+        dropped = _dropped(hop, editing, _NOTHING if edit is None else edit.dropped)
         fields = [
             field
             for field in answer.fields
@@ -353,9 +376,12 @@ class Exchange:
         ]
         etag = seen.get(b"etag")
         if editing and etag is not None:
-            fields.append(_tagged(etag, self._current().decision.digest))
+            fields.append(_tagged(etag, self._mark))
         fields.append(_private_field(answer.all(b"cache-control")) if b"cache-control" in seen else _PRIVATE_FIELD)
-        fields.append(_vary_field(answer.all(b"vary")) if b"vary" in seen else _VARY_FIELD)
+        if edit is not None:
+            fields += (_vary_field(answer.all(b"vary"), _VARY_CODED), *edit.added)
+        else:
+            fields.append(_vary_field(answer.all(b"vary")) if b"vary" in seen else _VARY_FIELD)
         return fields
 
     def _reported(self, answer: ResponseHead, fields: Fields, enforcement: Enforcement) -> Reply:
@@ -426,11 +452,10 @@ class Exchange:
         rule = None if name in self.rules.own_cookies else self.rules.cookie_rule(name)
         return rule.purpose if rule is not None else ""
 
-    def _editor(self, status: int, answer: ResponseHead) -> Editor | None:
-        """The editor that puts the banner in, where that is possible."""
-        if status in (204, 205, 206, 304) or self.seen.method == b"HEAD":
-            return None
-        return self.gate.banner_editor(self, answer)
+    @property
+    def _mark(self) -> str:
+        """What an ETag of ours ends with: the decision, and the installation whose banner it would be."""
+        return self._current().decision.digest + self.gate.edition
 
     def _current(self) -> Enforcement:
         if self.enforcement is None:
@@ -456,8 +481,8 @@ def _private_field(said: tuple[bytes, ...]) -> Field:
 
 
 @lru_cache(maxsize=256)
-def _vary_field(said: tuple[bytes, ...]) -> Field:
-    return response_field(b"Vary", headers.vary_line(said, VARY))
+def _vary_field(said: tuple[bytes, ...], names: tuple[bytes, ...] = VARY) -> Field:
+    return response_field(b"Vary", headers.vary_line(said, names))
 
 
 @lru_cache(maxsize=256)
@@ -465,14 +490,14 @@ def _is_html(content_type: bytes) -> bool:
     return content_type.partition(b";")[0].strip().lower() in (b"text/html", b"application/xhtml+xml")
 
 
-_DROPPED: dict[tuple[frozenset[bytes], bool, bool], frozenset[bytes]] = {}
+_DROPPED: dict[tuple[frozenset[bytes], bool, frozenset[bytes]], frozenset[bytes]] = {}
 
 
-def _dropped(hop: frozenset[bytes], editing: bool, sized: bool) -> frozenset[bytes]:
+def _dropped(hop: frozenset[bytes], editing: bool, also: frozenset[bytes]) -> frozenset[bytes]:
     """The fields that a private answer loses, or gets anew."""
-    known = _DROPPED.get((hop, editing, sized))
+    known = _DROPPED.get((hop, editing, also))
     if known is None:
-        known = hop | (_EDITED if editing else _PRIVATE) | (frozenset() if sized else _CHANGED_IN_EDITING)
+        known = hop | (_EDITED if editing else _PRIVATE) | also
         if hop <= HOP_BY_HOP:
-            _DROPPED[hop, editing, sized] = known
+            _DROPPED[hop, editing, also] = known
     return known

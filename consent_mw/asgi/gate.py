@@ -17,9 +17,9 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from consent_mw.asgi.banner import PageLinks, banner_editor
+from consent_mw.asgi.banner import PageEdit, PageLinks, edit_page, edition
 from consent_mw.asgi.enforcement import Enforcement
-from consent_mw.asgi.exchange import CONSENT_LASTS, Editor, Exchange
+from consent_mw.asgi.exchange import CONSENT_LASTS, Exchange
 from consent_mw.asgi.jar import Jar, fill
 from consent_mw.asgi.limiter import Limiter
 from consent_mw.asgi.observe import Observation, observe
@@ -62,6 +62,7 @@ class Gate:
         self.signer = Signer(keyring)
         self.public_keys = self.signer.jwks()
         self.assets = Assets()
+        self.edition = edition(self.assets)
         self.devices = DeviceReader()
         self.limiter = Limiter()
         self.reporter = Reporter(self)
@@ -299,11 +300,9 @@ class Gate:
         """Where our pages find their files."""
         return PageLinks.of(self.assets, rules.prefix.decode())
 
-    def banner_editor(self, exchange: Exchange, answer: ResponseHead) -> Editor | None:
-        """What puts the banner into this page, or None where the page cannot be edited."""
-        if exchange.decision is None:
-            return None
-        return banner_editor(self, exchange, exchange.decision, answer)
+    def edit_page(self, exchange: Exchange, answer: ResponseHead) -> PageEdit | None:
+        """What is done to a page on which a banner is due (see `banner`)."""
+        return edit_page(self, exchange, exchange.decision, answer) if exchange.decision is not None else None
 
     async def store_result(self, ask: Callable[[Store], Future[T]]) -> T:
         """What the store answers. Raises StoreError where there is no store or it fails."""

@@ -169,10 +169,12 @@ def _wrap_send(send: Send, exchange: Exchange) -> Send:
             await send({**message, "headers": [(field[0], field[1]) for field in reply.fields]})
             return
         if kind == "http.response.body" and reply is not None and reply.editor is not None:
+            more = message.get("more_body", False)
             body = reply.editor.feed(bytes(message.get("body", b"")))
-            if not message.get("more_body", False):
+            if not more:
                 body += reply.editor.finish()
-            await send({**message, "body": body})
+            if body or not more:
+                await send({**message, "body": body})
             return
         await send(message)
 

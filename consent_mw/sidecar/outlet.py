@@ -100,7 +100,8 @@ class Http1Outlet:
         if self._editor is not None:
             self._write(self._editor.finish())
         if self._chunked:
-            understood = trailers and wants_trailers(self._head)
+            # What they say of the body is not true of an edited one.
+            understood = trailers and self._editor is None and wants_trailers(self._head)
             self._client.write(last_chunk(trailers if understood else []))
 
     def break_off(self) -> None:

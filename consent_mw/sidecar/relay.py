@@ -19,6 +19,7 @@ from typing import Any
 from consent_mw.asgi.exchange import Exchange, Reply
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Route
+from consent_mw.errors import SpoiltBodyError
 from consent_mw.sidecar.bridge import Bridge
 from consent_mw.sidecar.forwarding import for_this_hop, interim, loops, render, towards_upstream
 from consent_mw.sidecar.outlet import phrase
@@ -296,6 +297,8 @@ class Relay:
         self._open(answer, reply)
         for chunk in held:
             self.upstream_sends(chunk)
+        if self._noted:
+            return
         if self._ending is not None:
             self._finish(whole=self._ending)
             return
@@ -325,10 +328,20 @@ class Relay:
             return
         if self._tunnel is None:
             self._client.wait(ANSWER_IDLE)
-            self._outlet.send(chunk)
+            self._pass_out(chunk)
             return
         self._client.wait(TUNNEL_IDLE)
         self._outlet.send(self._tunnel.hand_on(chunk))
+
+    def _pass_out(self, chunk: bytes) -> None:
+        if self._noted:
+            return
+        try:
+            self._outlet.send(chunk)
+        except SpoiltBodyError:
+            self._drop_source()
+            self._plane.meters.upstream_failed += 1
+            self._finish(whole=False)
 
     def upstream_ends(self, trailers: list[bytes]) -> None:
         """The answer is whole; the lines of its trailers."""
@@ -399,11 +412,16 @@ class Relay:
         if self._held is not None:
             self._ending = whole
             return
+        if whole:
+            try:
+                self._outlet.end(self._trailers)
+            except SpoiltBodyError:
+                self._plane.meters.upstream_failed += 1
+                whole = False
         self._note()
         if not whole:
             self._outlet.break_off()
             return
-        self._outlet.end(self._trailers)
         self._client.relayed(again=self._outlet.again)
 
     def _note(self) -> None:

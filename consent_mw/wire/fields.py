@@ -65,7 +65,9 @@ SHARED_CACHES: Final = frozenset(
 _ENDS_TARGETED: Final = b"cdn-cache-control"
 """The end of the names of targeted fields: a CDN's own begin with its name."""
 
-VALIDATORS: Final = frozenset({b"last-modified", b"content-md5", b"digest", b"content-digest", b"repr-digest"})
+VALIDATORS: Final = frozenset(
+    {b"last-modified", b"content-md5", b"digest", b"content-digest", b"repr-digest", b"unencoded-digest"}
+)
 """What says something of a body that is no longer true once the body may be edited."""
 
 _REQUEST_SEEN = frozenset(
@@ -82,13 +84,22 @@ _REQUEST_CHANGED = (
     | INBOUND_RESERVED
     | {b"cookie", b"if-none-match", b"if-match", b"accept-encoding", b"via"}
 )
-_RESPONSE_SEEN = frozenset({b"content-type", b"content-encoding"})
+_RESPONSE_SEEN = frozenset({b"content-type"})
 _RESPONSE_CHANGED = (
     HOP_BY_HOP
     | OUTBOUND_RESERVED
     | SHARED_CACHES
     | VALIDATORS
-    | {b"set-cookie", b"cache-control", b"vary", b"etag", b"accept-ranges", b"content-length", b"via"}
+    | {
+        b"set-cookie",
+        b"cache-control",
+        b"vary",
+        b"etag",
+        b"accept-ranges",
+        b"content-length",
+        b"content-encoding",
+        b"via",
+    }
 )
 _NEVER_KEPT = FORWARDING | {
     b"cookie", b"set-cookie", b"authorization", b"proxy-authorization", b"referer", b"if-none-match",

@@ -68,6 +68,11 @@ def vary_line(said: tuple[bytes, ...], names: tuple[bytes, ...]) -> bytes:
     return b", ".join([*named, *(one for one in names if one.lower() not in have)])
 
 
+def varies_by(said: Sequence[bytes], names: frozenset[bytes]) -> bool:
+    """Whether these Vary fields name one of these (lower-case) request headers."""
+    return any(one.strip(b" \t") in names for value in said for one in value.lower().split(b","))
+
+
 def private_line(said: tuple[bytes, ...]) -> bytes:
     """The Cache-Control by which no shared cache keeps an answer and no cache uses it unasked (RFC 9111 5.2.2).
 

@@ -14,6 +14,7 @@ from consent_mw.wire.headers import (
     tokens,
     untag_etag,
     values,
+    varies_by,
     vary_line,
     without,
 )
@@ -164,3 +165,18 @@ def test_whatever_a_validator_holds_it_becomes_one_tag_of_ours(etag: bytes) -> N
     assert untag_etag(tagged, DIGEST) != b""
     assert untag_etag(tagged, DIGEST[::-1]) == b""
     assert untag_etag(etag, DIGEST) == b"" or DIGEST.encode() in etag
+
+
+@pytest.mark.parametrize(
+    ("vary", "named"),
+    [
+        ([b"Cookie"], True),
+        ([b"Origin", b"accept ,\tCOOKIE"], True),
+        ([b'", cookie'], True),
+        ([b"Set-Cookie, Cookies"], False),
+        ([b"*"], False),
+        ([], False),
+    ],
+)
+def test_vary_names_what_an_answer_varies_by(vary: list[bytes], named: bool) -> None:
+    assert varies_by(vary, frozenset({b"cookie", b"dnt"})) is named

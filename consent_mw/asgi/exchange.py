@@ -300,7 +300,8 @@ class Exchange:
     def _give_again(self, answer: ResponseHead, reply: Reply) -> None:
         """Remember this reply for the next answer with this very head."""
         replies = answer.replies
-        if replies is None or self._visit is not None or reply.editor is not None or reply.pending is not None:
+        told = self.spoke or not OUTBOUND_RESERVED.isdisjoint(answer.seen)
+        if replies is None or told or reply.editor is not None or reply.pending is not None:
             return
         dated = any(field[0] == b"set-cookie" and b"xpires" in field[1] for field in answer.fields)
         if dated or len(replies) >= REPLIES_KEPT:

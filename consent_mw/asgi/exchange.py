@@ -264,14 +264,24 @@ class Exchange:
         """What the browser gets of this answer's head, and what is done on the way; `hop` names fields that were
         for a proxy alone."""
         again = answer.replies is not None and self._answers_alike()
-        if again:
-            reply = self._given_before(answer)
-            if reply is not None:
-                return reply
         reply = self._respond(answer, hop)
         if again:
             self._give_again(answer, reply)
         return reply
+
+    def respond_again(self, answer: ResponseHead) -> Reply | None:
+        """The reply that this very head got before under the same decision, if nothing else bears on it; reported and
+        counted once more."""
+        replies = answer.replies
+        if not replies or not self._answers_alike():
+            return None
+        known = replies.get(self._reply_key())
+        if not isinstance(known, Reply):
+            return None
+        if known.dropped:
+            self.gate.count("set_cookie_dropped", known.dropped)
+        self.gate.reporter.report(self, answer.status, known.page)
+        return known
 
     def _answers_alike(self) -> bool:
         """Whether nothing but the decision and what was asked for bears on the reply."""
@@ -286,16 +296,6 @@ class Exchange:
     def _reply_key(self) -> tuple[Enforcement | None, bool, bool, bytes, bool]:
         asked = self.seen
         return self.enforcement, asked.document, asked.frame, asked.method, b"cookie" in asked.seen
-
-    def _given_before(self, answer: ResponseHead) -> Reply | None:
-        """The reply that this head got before under the same decision, reported and counted once more."""
-        known = (answer.replies or {}).get(self._reply_key())
-        if not isinstance(known, Reply):
-            return None
-        if known.dropped:
-            self.gate.count("set_cookie_dropped", known.dropped)
-        self.gate.reporter.report(self, answer.status, known.page)
-        return known
 
     def _give_again(self, answer: ResponseHead, reply: Reply) -> None:
         """Remember this reply for the next answer with this very head."""

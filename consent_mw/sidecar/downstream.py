@@ -160,13 +160,16 @@ class Client(asyncio.Protocol):
         whole = self._body is None
         self._relay = None
         self._body = None
-        self.pause("upstream", False)
+        if self._pauses:
+            self.pause("upstream", False)
         if not again or self.plane.draining or not whole:
             self.finish(linger=not whole)
             return
         self.wait(HEAD_WITHIN if self._buffer else KEPT_ALIVE)
-        self.pause("buffer", False)
-        self._advance()
+        if self._pauses:
+            self.pause("buffer", False)
+        if self._buffer:
+            self._advance()
         if self._leaving and self._relay is None:
             self.finish(linger=False)
 

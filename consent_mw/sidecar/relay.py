@@ -289,6 +289,21 @@ class Relay:
         release = self._release(reply.pending, answer, reply)
         self._task = asyncio.get_running_loop().create_task(release)
 
+    def upstream_whole(self, answer: ResponseHead, body: bytes) -> None:
+        """The whole answer in one piece."""
+        self._connection = None
+        reply = None if self._exchange is None else self._exchange.respond_again(answer)
+        if reply is not None:
+            self._open(answer, reply)
+            self._outlet.send(body)
+            self._finish(whole=True)
+            return
+        self.upstream_answers(answer)
+        if not self._noted:
+            if body:
+                self.upstream_sends(body)
+            self._finish(whole=True)
+
     async def _release(self, pending: Future[Any], answer: ResponseHead, reply: Reply) -> None:
         """Send what was held once what must be done first is done."""
         await self._plane.gate.settled(pending)

@@ -46,6 +46,9 @@ class Listener(Protocol):
     def upstream_answers(self, answer: ResponseHead) -> None:
         """The head of the final response (or of 101)."""
 
+    def upstream_whole(self, answer: ResponseHead, body: bytes) -> None:
+        """The whole response at once, instead of its parts."""
+
     def upstream_sends(self, chunk: bytes) -> None:
         """A part of the body; of the raw stream after 101."""
 
@@ -316,6 +319,9 @@ class Connection(asyncio.Protocol):
             if isinstance(head, str):
                 self._fail(head)
                 return
+            if head.length == len(data) and head.status >= 200 and not head.bodiless:
+                self._end_whole(head, data)
+                return
             self._take_head(head)
         if self._listener is None or self._answer is None:
             return
@@ -389,13 +395,28 @@ class Connection(asyncio.Protocol):
             self._buffer.clear()
             self._end(surplus=surplus, trailers=body.trailers)
 
+    def _end_whole(self, head: ResponseHead, body: bytes) -> None:
+        """The answer is whole, and came in one piece."""
+        listener = self._listener
+        self._answer = head
+        self._let_go(surplus=False)
+        if listener is not None:
+            listener.upstream_whole(head, body)
+
     def _end(self, *, surplus: bool, trailers: list[bytes] = _NO_TRAILERS) -> None:
         """The answer is whole. What follows it in the same read is nobody's, and ends the connection."""
-        listener, transport, answer = self._listener, self._transport, self._answer
+        listener = self._listener
+        self._let_go(surplus=surplus)
+        if listener is not None:
+            listener.upstream_ends(trailers)
+
+    def _let_go(self, *, surplus: bool) -> None:
+        """Keep the connection for another request, or close it."""
+        transport, answer = self._transport, self._answer
         self._listener = None
-        if transport is None or listener is None or answer is None:
+        if transport is None or answer is None:
             return
-        unsent = not self._request_whole or bool(transport.get_write_buffer_size())
+        unsent = not self._request_whole or transport.get_write_buffer_size()
         if answer.keeps and not surplus and not unsent and not transport.is_closing():
             self.reused = True
             if self._paused:
@@ -403,7 +424,6 @@ class Connection(asyncio.Protocol):
             self._pool.give_back(self)
         else:
             transport.close()
-        listener.upstream_ends(trailers)
 
     def _fail(self, reason: str) -> None:
         listener = self._listener

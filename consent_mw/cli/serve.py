@@ -32,6 +32,8 @@ _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 @click.option("--keys-file", default="", help="A file with the signing keys (default: CONSENT_MW_KEYS).")
 @click.option("--drain", default="30s", show_default=True, help="How long requests may take to end at the end.")
 @click.option("--access-log", type=click.Choice(["off", "json"]), default="json", show_default=True)
+@click.option("--tls-cert", default="", help="A certificate chain in PEM: serve TLS, HTTP/2 and HTTP/1.1.")
+@click.option("--tls-key", default="", help="Its private key in PEM.")
 @click.option("--check", is_flag=True, help="Verify everything, then exit.")
 def command(
     policy: str,
@@ -43,6 +45,8 @@ def command(
     keys_file: str,
     drain: str,
     access_log: str,
+    tls_cert: str,
+    tls_key: str,
     check: bool,
 ) -> int:
     """Run the reverse proxy in front of a site."""
@@ -57,6 +61,8 @@ def command(
         admin_token=os.environ.get("CONSENT_MW_ADMIN_TOKEN", ""),
         drain=_seconds(drain),
         access_log=access_log == "json",
+        tls_cert=tls_cert,
+        tls_key=tls_key,
     )
     gate = prepare(settings)
     if check:

@@ -13,6 +13,7 @@ import socket
 import struct
 from typing import cast
 
+from consent_mw.sidecar.h2_connection import PREFACE, H2Client
 from consent_mw.sidecar.outlet import Http1Outlet, phrase
 from consent_mw.sidecar.plane import Plane
 from consent_mw.sidecar.relay import METHODS, Relay
@@ -48,6 +49,7 @@ class Client(asyncio.Protocol):
         self._buffer = bytearray()
         self._searched = 0
         self._skipped = False
+        self._served = False
         self._relay: Relay | None = None
         self._body: RequestBody | None = None
         self._pauses: set[str] = set()
@@ -71,6 +73,9 @@ class Client(asyncio.Protocol):
         self.plane.connections.add(self)
         self.plane.now = self._loop.time()
         self.wait(HEAD_WITHIN)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() == "h2":
+            self._switch_to_h2(b"")
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request; raw ones in a tunnel."""
@@ -92,7 +97,7 @@ class Client(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A browser that sends no more is either gone or waits for its answer, and nobody can tell which: an
         answer that comes at once is still sent, then the request is given up."""
-        if self._over or self._tunnel or self._relay is None or self._body is not None:
+        if self._over or self._tunnel or self.secure or self._relay is None or self._body is not None:
             return False
         self._leaving = True
         self.plane.now = self._loop.time()
@@ -266,6 +271,7 @@ class Client(asyncio.Protocol):
     def _begin(self, raw: bytes) -> bool:
         """Begin the request of this head; whether there may be more to read of it."""
         plane = self.plane
+        served, self._served = self._served, True
         known = plane.admissions.find(raw, plane.gate, self.peer, secure=self.secure)
         if known is not None:
             plane.meters.requests += 1
@@ -274,7 +280,10 @@ class Client(asyncio.Protocol):
             return True
         head = read_head(raw)
         if isinstance(head, Refusal):
-            self._refuse(head)
+            if raw == PREFACE and not (served or self.secure):
+                self._switch_to_h2(raw + self._buffer)
+            else:
+                self._refuse(head)
             return False
         plane.meters.requests += 1
         relay = self._relay = Relay(self, head)
@@ -285,6 +294,16 @@ class Client(asyncio.Protocol):
             self.wait(BODY_IDLE)
         relay.begin()
         return True
+
+    def _switch_to_h2(self, data: bytes) -> None:
+        """Hand the connection, and what came on it, to the other protocol."""
+        transport, self._over = self._transport, True
+        self.plane.connections.discard(self)
+        if transport is not None:
+            other = H2Client(self.plane, self.peer, secure=self.secure)
+            transport.set_protocol(other)
+            other.connection_made(transport)
+            other.data_received(data)
 
     def _take_head(self) -> bytes | None:
         """Remove a head from the buffer, once it is whole; what can never be one is refused."""

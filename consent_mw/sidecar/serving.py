@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 
 from consent_mw.asgi.gate import Gate, vendor_key
 from consent_mw.core.policy import Policy
@@ -22,12 +23,15 @@ from consent_mw.sidecar.admin import Admin
 from consent_mw.sidecar.downstream import Client
 from consent_mw.sidecar.plane import Plane
 from consent_mw.wire.token import Keyring
+from consent_mw.world.certificates import Certificates
 from consent_mw.world.metrics import AccessLog, Meters
 from consent_mw.world.policy_file import load_policy
 from consent_mw.world.store import open_store
 from consent_mw.world.upstream import Pool, Upstream
 
 BACKLOG = 1024
+SHAKEN_WITHIN = 10.0
+"""Seconds for a handshake of TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Settings:
     admin_token: str = ""
     drain: float = 30.0
     access_log: bool = True
+    tls_cert: str = ""
+    tls_key: str = ""
 
 
 def prepare(settings: Settings) -> Gate:
@@ -53,6 +59,7 @@ def prepare(settings: Settings) -> Gate:
     _require_vendor_keys(policy)
     if settings.admin is not None and not settings.admin_token and not _loopback(settings.admin[0]):
         raise ServeError("--admin off loopback needs a token in CONSENT_MW_ADMIN_TOKEN")
+    _certificates(settings)
     gate = Gate(policy, settings.keyring, settings.store)
     if gate.locator.problems:
         raise ServeError(gate.locator.problems[0])
@@ -72,6 +79,12 @@ def _require_vendor_keys(policy: Policy) -> None:
             )
 
 
+def _certificates(settings: Settings) -> Certificates | None:
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise ServeError("--tls-cert and --tls-key are needed together")
+    return Certificates(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
+
+
 async def serve(settings: Settings, gate: Gate, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT. Raises ServeError when a port cannot be taken."""
     loop = asyncio.get_running_loop()
@@ -81,6 +94,7 @@ async def serve(settings: Settings, gate: Gate, announce: Callable[[str], None])
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    certificates = _certificates(settings)
     reloading = asyncio.Lock()
     reloads: set[asyncio.Task[None]] = set()
 
@@ -88,6 +102,8 @@ async def serve(settings: Settings, gate: Gate, announce: Callable[[str], None])
         async with reloading:
             policy = await asyncio.to_thread(load_policy, settings.policy)
             _require_vendor_keys(policy)
+            if certificates is not None:
+                await asyncio.to_thread(certificates.reload)
             gate.adopt(policy)
 
     def hang_up() -> None:
@@ -101,9 +117,10 @@ async def serve(settings: Settings, gate: Gate, announce: Callable[[str], None])
     sweeping: asyncio.Task[None] | None = None
     await gate.start(strict=True)
     try:
-        front = await _listen(plane, settings)
+        front = await _listen(plane, settings, certificates)
         servers.append(front)
-        told = f"consent-mw: listening on {_where(front, settings.uds)}, upstream {settings.upstream}"
+        where = _where(front, settings.uds, secure=certificates is not None)
+        told = f"consent-mw: listening on {where}, upstream {settings.upstream}"
         if settings.admin is not None:
             host, port = settings.admin
             behind = await _opened(asyncio.start_server(admin.serve, host, port), "--admin", f"{host}:{port}")
@@ -130,16 +147,21 @@ async def serve(settings: Settings, gate: Gate, announce: Callable[[str], None])
                 os.unlink(settings.uds)  # noqa: PTH108  one call, already off the request path
 
 
-async def _listen(plane: Plane, settings: Settings) -> asyncio.Server:
+async def _listen(plane: Plane, settings: Settings, certificates: Certificates | None) -> asyncio.Server:
     loop = asyncio.get_running_loop()
+    tls: dict[str, Any] = {}
+    if certificates is not None:
+        tls = {"ssl": certificates.context, "ssl_handshake_timeout": SHAKEN_WITHIN, "ssl_shutdown_timeout": 5.0}
 
     def make() -> Client:
         return Client(plane)
 
     if settings.uds:
-        return await _opened(loop.create_unix_server(make, settings.uds, backlog=BACKLOG), "--uds", settings.uds)
+        return await _opened(
+            loop.create_unix_server(make, settings.uds, backlog=BACKLOG, **tls), "--uds", settings.uds
+        )
     host, port = settings.listen
-    return await _opened(loop.create_server(make, host, port, backlog=BACKLOG), "--listen", f"{host}:{port}")
+    return await _opened(loop.create_server(make, host, port, backlog=BACKLOG, **tls), "--listen", f"{host}:{port}")
 
 
 async def _opened(opening: object, option: str, where: str) -> asyncio.Server:
@@ -151,11 +173,12 @@ async def _opened(opening: object, option: str, where: str) -> asyncio.Server:
     return server
 
 
-def _where(server: asyncio.Server, uds: str) -> str:
+def _where(server: asyncio.Server, uds: str, *, secure: bool = False) -> str:
     if uds:
         return f"unix:{uds}"
     host, port = server.sockets[0].getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 async def _sweep(plane: Plane) -> None:

@@ -72,7 +72,7 @@ def read_head(raw: bytes) -> RequestHead | Refusal:
     lines = raw[:-4].split(b"\r\n")
     if len(lines) > MOST_FIELDS + 1:
         return Refusal(431, f"the request has more than {MOST_FIELDS} header fields")
-    first = _request_lines.get(lines[0]) or _request_line(lines[0])
+    first = read_request_line(lines[0])
     if isinstance(first, Refusal):
         return first
     del lines[0]
@@ -89,6 +89,11 @@ def request_line(line: bytes) -> tuple[bytes, bytes, bool] | None:
     """Method, target in origin form and whether this is HTTP/1.0, of a request line that is not refused."""
     read = _request_lines.get(line) or _request_line(line)
     return None if isinstance(read, Refusal) or not read[1].startswith(b"/") else read
+
+
+def read_request_line(line: bytes) -> tuple[bytes, bytes, bool] | Refusal:
+    """Method, target and whether it is HTTP/1.0, or why the line is refused."""
+    return _request_lines.get(line) or _request_line(line)
 
 
 def head_of(method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> RequestHead | Refusal:

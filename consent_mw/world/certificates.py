@@ -1,0 +1,85 @@
+"""Certificates: the pair that TLS shows, and another one in its place without a restart.
+
+Rule: a pair is tried whole before any of it is used; what cannot be used leaves the old one in force.
+Rule: a handshake shows the pair of its moment; what stands already is not touched.
+Source: RFC 8996 for the oldest version, RFC 9113 9.2 for what HTTP/2 asks of TLS.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from pathlib import Path
+from typing import Final
+
+from consent_mw.errors import ServeError
+
+PROTOCOLS: Final = ("h2", "http/1.1")
+
+_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""What TLS 1.2 may use: none of it is on the list of RFC 9113, Appendix A."""
+
+_LOCKED = re.compile(rb"BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED")
+
+
+class Certificates:
+    """The pair in these two files. `context` is what a server is opened with, and stays the same."""
+
+    def __init__(self, certificate: str, key: str) -> None:
+        """Raises ServeError if the pair cannot be used."""
+        self._certificate = certificate
+        self._key = key
+        self._current = self._load()
+        self.context = self._load()
+        self.context.sni_callback = self._show
+
+    def reload(self) -> None:
+        """Take the pair that the files hold now. Raises ServeError if it cannot be used; the old one stays."""
+        self._current = self._load()
+
+    def _show(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        # Loading into the context that is in use would show, for a moment or after an error, halves of two pairs.
+        connection.context = self._current
+
+    def _load(self) -> ssl.SSLContext:
+        certificate = _read("--tls-cert", self._certificate)
+        key = _read("--tls-key", self._key)
+        if b"-----BEGIN CERTIFICATE-----" not in certificate:
+            raise ServeError(f"--tls-cert `{self._certificate}` holds no certificate in PEM")
+        if b"PRIVATE KEY-----" not in key:
+            raise ServeError(f"--tls-key `{self._key}` holds no private key in PEM")
+        if _LOCKED.search(key):
+            raise ServeError(f"--tls-key `{self._key}` is encrypted, and nobody is there to type its passphrase")
+        context = _fresh()
+        try:
+            # OpenSSL would ask the terminal for a passphrase.
+            context.load_cert_chain(self._certificate, self._key, password="")
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                raise ServeError(
+                    f"--tls-key `{self._key}` is not the key of --tls-cert `{self._certificate}`"
+                ) from None
+            reason = (error.reason or "it is malformed").lower().replace("_", " ")
+            raise ServeError(
+                f"--tls-cert `{self._certificate}` and --tls-key `{self._key}` cannot be used: {reason}"
+            ) from None
+        except OSError as error:
+            reason = (error.strerror or "it is malformed").lower()
+            raise ServeError(f"--tls-cert `{self._certificate}` cannot be read: {reason}") from None
+        return context
+
+
+def _fresh() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_ciphers(_CIPHERS)
+    context.set_alpn_protocols(list(PROTOCOLS))
+    return context
+
+
+def _read(option: str, file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise ServeError(f"{option} `{file}` cannot be read: {(error.strerror or str(error)).lower()}") from None

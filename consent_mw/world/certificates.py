@@ -12,6 +12,8 @@ import ssl
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+
 from consent_mw.errors import ServeError
 
 PROTOCOLS: Final = ("h2", "http/1.1")
@@ -42,27 +44,19 @@ class Certificates:
         connection.context = self._current
 
     def _load(self) -> ssl.SSLContext:
-        certificate = _read("--tls-cert", self._certificate)
-        key = _read("--tls-key", self._key)
-        if b"-----BEGIN CERTIFICATE-----" not in certificate:
-            raise ServeError(f"--tls-cert `{self._certificate}` holds no certificate in PEM")
-        if b"PRIVATE KEY-----" not in key:
-            raise ServeError(f"--tls-key `{self._key}` holds no private key in PEM")
-        if _LOCKED.search(key):
-            raise ServeError(f"--tls-key `{self._key}` is encrypted, and nobody is there to type its passphrase")
+        _require_certificate(self._certificate, _read("--tls-cert", self._certificate))
+        _require_open_key(self._key, _read("--tls-key", self._key))
         context = _fresh()
         try:
             # OpenSSL would ask the terminal for a passphrase.
             context.load_cert_chain(self._certificate, self._key, password="")
         except ssl.SSLError as error:
+            pair = f"--tls-key `{self._key}` and --tls-cert `{self._certificate}`"
             if error.reason == "KEY_VALUES_MISMATCH":
-                raise ServeError(
-                    f"--tls-key `{self._key}` is not the key of --tls-cert `{self._certificate}`"
-                ) from None
-            reason = (error.reason or "it is malformed").lower().replace("_", " ")
-            raise ServeError(
-                f"--tls-cert `{self._certificate}` and --tls-key `{self._key}` cannot be used: {reason}"
-            ) from None
+                raise ServeError(f"{pair} do not belong together") from None
+            if error.reason in (None, "PEM_LIB"):
+                raise ServeError(f"--tls-key `{self._key}` is malformed") from None
+            raise ServeError(f"{pair} cannot be used: {error.reason.lower().replace('_', ' ')}") from None
         except OSError as error:
             reason = (error.strerror or "it is malformed").lower()
             raise ServeError(f"--tls-cert `{self._certificate}` cannot be read: {reason}") from None
@@ -76,6 +70,22 @@ def _fresh() -> ssl.SSLContext:
     context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols(list(PROTOCOLS))
     return context
+
+
+def _require_certificate(file: str, content: bytes) -> None:
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        raise ServeError(f"--tls-cert `{file}` holds no certificate in PEM")
+    try:
+        x509.load_pem_x509_certificates(content)
+    except ValueError:
+        raise ServeError(f"--tls-cert `{file}` is malformed") from None
+
+
+def _require_open_key(file: str, content: bytes) -> None:
+    if b"PRIVATE KEY-----" not in content:
+        raise ServeError(f"--tls-key `{file}` holds no private key in PEM")
+    if _LOCKED.search(content):
+        raise ServeError(f"--tls-key `{file}` is encrypted, and nobody is there to type its passphrase")
 
 
 def _read(option: str, file: str) -> bytes:

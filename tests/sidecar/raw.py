@@ -81,13 +81,13 @@ def read_all(peer: socket.socket) -> bytes:
 
 @contextmanager
 def a_sidecar(
-    folder: Path, port: int, *, stderr: int | None = None
+    folder: Path, port: int, *flags: str, stderr: int | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
     """`consent-mw serve` as a process, with its port and its admin port; what it logs is in `err`."""
     (folder / "policy.toml").write_text(POLICY)
     command = [sys.executable, "-m", "consent_mw.cli", "serve", "--policy", str(folder / "policy.toml")]
     command += ["--upstream", f"http://127.0.0.1:{port}", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-    command += ["--store", f"sqlite:///{folder / 'c.db'}", "--drain", "3s"]
+    command += ["--store", f"sqlite:///{folder / 'c.db'}", "--drain", "3s", *flags]
     with (folder / "err").open("w") as errors:
         process = subprocess.Popen(
             command,

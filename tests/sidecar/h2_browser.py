@@ -60,6 +60,7 @@ class Browser:
         self.goaway: int | None = None
         self.closed = False
         raw = socket.create_connection(("127.0.0.1", port), timeout=8)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = context.wrap_socket(raw, server_hostname="localhost") if context else raw
         self.h2 = H2Connection(
             H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False, header_encoding=None)

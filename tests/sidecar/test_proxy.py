@@ -322,6 +322,8 @@ BAD = {
     "bad upstream": (["--upstream", "ftp://x"], {}, "--upstream"),
     "bad listen": (["--listen", "x"], {}, "--listen"),
     "open admin": (["--admin", "0.0.0.0:0"], {}, "CONSENT_MW_ADMIN_TOKEN"),
+    "half a pair": (["--tls-cert", "a.crt"], {}, "--tls-cert and --tls-key are needed together"),
+    "no such certificate": (["--tls-cert", "a.crt", "--tls-key", "a.key"], {}, "--tls-cert `a.crt` cannot be read"),
     "store without a folder": (["--store", "sqlite:////nonexistent/x/c.db"], {}, "store"),
 }
 

@@ -15,7 +15,7 @@ from typing import Final, cast
 from consent_mw.sidecar.h2_engine import Code, Engine
 from consent_mw.sidecar.h2_stream import SENT_WITHIN, Stream
 from consent_mw.sidecar.plane import Plane
-from consent_mw.wire.h2_request import Fields, read_fields
+from consent_mw.wire.h2_request import Pairs, read_pairs
 from consent_mw.wire.patience import Patience
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"
@@ -33,10 +33,10 @@ MOST_PULLED = 65_536
 class H2Client(asyncio.Protocol):
     """One connection of a browser that speaks HTTP/2."""
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Plane, peer: str, *, secure: bool) -> None:
         self.plane = plane
-        self.peer = ""
-        self.secure = False
+        self.peer = peer
+        self.secure = secure
         self.engine = Engine(self)
         self.watched: set[Stream] = set()
         self.early: set[Stream] = set()
@@ -45,7 +45,7 @@ class H2Client(asyncio.Protocol):
         self._streams: dict[int, Stream] = {}
         self._resets = Patience(500, 33.0)
         self._fidgets = Patience(1000, 100.0)
-        self._settle_by = self._loop.time() + SETTLED_WITHIN
+        self._settle_by = plane.now + SETTLED_WITHIN
         self._idle_by = math.inf
         self._end_by = math.inf
         self._taken_by = math.inf
@@ -60,9 +60,6 @@ class H2Client(asyncio.Protocol):
         """The connection stands, and its first bytes announced HTTP/2."""
         # uvloop's transports are not registered as asyncio's.
         self._transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername")
-        self.peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
-        self.secure = transport.get_extra_info("sslcontext") is not None
         self.plane.connections.add(self)
         if self.plane.draining:
             self.drain()
@@ -83,7 +80,7 @@ class H2Client(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The browser takes no more for now."""
         self._blocked = True
-        self._taken_by = self.now() + SENT_WITHIN
+        self._taken_by = self.plane.now + SENT_WITHIN
 
     def resume_writing(self) -> None:
         """The browser has caught up."""
@@ -94,7 +91,7 @@ class H2Client(asyncio.Protocol):
     def _give_up(self) -> None:
         self._over = True
         self._settle_by = self._idle_by = math.inf
-        self._end_by = self.now() + SENT_WITHIN
+        self._end_by = self.plane.now + SENT_WITHIN
         streams, self._streams = self._streams, {}
         self.watched.clear()
         self.early.clear()
@@ -103,13 +100,13 @@ class H2Client(asyncio.Protocol):
 
     # what the engine tells
 
-    def h2_asks(self, number: int, fields: Fields, *, ended: bool) -> None:
+    def h2_asks(self, number: int, pairs: Pairs, *, ended: bool) -> None:
         """A request begins."""
         if self._over:
             return
         stream = self._streams[number] = Stream(self, number)
         self._idle_by = math.inf
-        stream.begin(read_fields(fields, ended=ended), ended=ended)
+        stream.begin(read_pairs(pairs, ended=ended), ended=ended)
 
     def h2_sends(self, number: int, data: bytes, *, ended: bool) -> None:
         """A part of a request's body; of one that is over it is dropped, and makes room for others."""
@@ -119,11 +116,11 @@ class H2Client(asyncio.Protocol):
         else:
             stream.feed(data, ended=ended)
 
-    def h2_trails(self, number: int, fields: Fields) -> None:
+    def h2_trails(self, number: int, pairs: Pairs) -> None:
         """The request is whole."""
         stream = self._streams.get(number)
         if stream is not None:
-            stream.feed_end()
+            stream.feed_end(pairs)
 
     def h2_gone(self, number: int, *, failed: bool) -> None:
         """A stream is closed. One that fails costs patience whoever reset it: a peer can make us do it."""
@@ -133,15 +130,15 @@ class H2Client(asyncio.Protocol):
             self.early.discard(stream)
             stream.gone()
         if not self._streams and not self._over:
-            self._idle_by = self.now() + KEPT_ALIVE
-        if failed and not self._over and not self._resets.lasts(self.now()):
+            self._idle_by = self.plane.now + KEPT_ALIVE
+        if failed and not self._over and not self._resets.lasts(self.plane.now):
             self._dismiss(Code.ENHANCE_YOUR_CALM)
 
     def h2_settles(self) -> None:
         """Our settings are acknowledged."""
         self._settle_by = math.inf
         if not self._streams:
-            self._idle_by = self.now() + KEPT_ALIVE
+            self._idle_by = self.plane.now + KEPT_ALIVE
 
     def h2_pongs(self) -> None:
         """The announcement of the end was heard: what comes from now on was sent in spite of it."""
@@ -150,14 +147,10 @@ class H2Client(asyncio.Protocol):
 
     def h2_fidgets(self) -> None:
         """Something that costs work and asks for nothing."""
-        if not self._over and not self._fidgets.lasts(self.now()):
+        if not self._over and not self._fidgets.lasts(self.plane.now):
             self._dismiss(Code.ENHANCE_YOUR_CALM)
 
     # what goes out
-
-    def now(self) -> float:
-        """The loop's time."""
-        return self._loop.time()
 
     def flush_soon(self) -> None:
         """Send what there is at the end of this turn of the loop, all of it together."""
@@ -204,7 +197,7 @@ class H2Client(asyncio.Protocol):
 
     def expire(self) -> None:
         """Some deadline has passed."""
-        now = self.now()
+        now = self.plane.now
         if self._over or self._taken_by < now:
             self.abort()
         elif self._settle_by < now:
@@ -222,7 +215,7 @@ class H2Client(asyncio.Protocol):
         if self._ending or self._over:
             return
         self._ending = True
-        self._end_by = self.now() + HEARD_WITHIN
+        self._end_by = self.plane.now + HEARD_WITHIN
         self.engine.announce_end()
         self.flush_soon()
 

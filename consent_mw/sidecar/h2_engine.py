@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import ngh2
 from ngh2 import Setting
 
-from consent_mw.wire.h2_request import Fields
+from consent_mw.wire.h2_request import Pairs
 from consent_mw.wire.request_head import LONGEST_HEAD
 
 MOST_STREAMS: Final = 100
@@ -61,13 +61,13 @@ class Code(IntEnum):
 class Hearer(Protocol):
     """Who hears what a browser does. Calls come in the order of the frames."""
 
-    def h2_asks(self, number: int, fields: Fields, *, ended: bool) -> None:
+    def h2_asks(self, number: int, fields: Pairs, *, ended: bool) -> None:
         """A request begins; `ended`: it is whole already."""
 
     def h2_sends(self, number: int, data: bytes, *, ended: bool) -> None:
         """A part of a request's body."""
 
-    def h2_trails(self, number: int, fields: Fields) -> None:
+    def h2_trails(self, number: int, fields: Pairs) -> None:
         """The trailers of a request, which is whole with them."""
 
     def h2_gone(self, number: int, *, failed: bool) -> None:
@@ -141,7 +141,7 @@ class Engine:
                 case _:
                     pass
 
-    def _share(self, number: int, fields: Fields) -> None:
+    def _share(self, number: int, fields: Pairs) -> None:
         if not any(name == b"priority" for name, _ in fields):
             self._try(self._session.set_stream_priority, number, _SHARING)
 
@@ -152,11 +152,11 @@ class Engine:
 
     # what goes out
 
-    def inform(self, number: int, fields: Fields) -> None:
+    def inform(self, number: int, fields: Pairs) -> None:
         """An interim answer."""
         self._try(self._session.send_informational_response, number, fields)
 
-    def answer(self, number: int, fields: Fields, *, ended: bool) -> None:
+    def answer(self, number: int, fields: Pairs, *, ended: bool) -> None:
         """The head of an answer; `ended`: nothing follows."""
         self._try(self._session.send_response, number, fields, end_stream=ended)
 
@@ -164,7 +164,7 @@ class Engine:
         """A part of an answer, kept until flow control lets it go; `ended`: the last one."""
         self._try(self._session.send_data, number, data, end_stream=ended)
 
-    def trail(self, number: int, fields: Fields) -> None:
+    def trail(self, number: int, fields: Pairs) -> None:
         """The trailers of an answer, which is whole with them."""
         self._try(self._session.send_trailers, number, fields)
 

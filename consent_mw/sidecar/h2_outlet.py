@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from consent_mw.asgi.exchange import Editor
-from consent_mw.sidecar.forwarding import HOP_BY_HOP, Headers
+from consent_mw.wire.fields import HOP_BY_HOP, Fields
 
 if TYPE_CHECKING:
     from consent_mw.sidecar.h2_stream import Stream
@@ -28,36 +28,37 @@ class Http2Outlet:
         self._editor: Editor | None = None
         self._bodiless = False
 
-    def inform(self, status: int, reason: bytes, headers: Headers) -> None:
+    def inform(self, status: int, reason: bytes, fields: Fields) -> None:
         """Hand on an interim answer (RFC 9110 15.2)."""
         if not self.opened:
-            self._stream.inform(_fields(status, headers))
+            self._stream.inform(_pairs(status, fields))
 
-    def switch(self, reason: bytes, headers: Headers, protocols: list[bytes]) -> None:
+    def switch(self, reason: bytes, fields: Fields, protocols: list[bytes]) -> None:
         """HTTP/2 has no 101 (RFC 9113 8.6), and no request here can ask for one."""
         self.break_off()
 
-    def open(
-        self, status: int, reason: bytes, headers: Headers, *, editor: Editor | None = None, again: bool
-    ) -> None:
+    def open(self, status: int, reason: bytes, fields: Fields, *, editor: Editor | None = None, again: bool) -> None:
         """Send the head."""
         self.opened, self.status, self._editor = True, status, editor
         self._bodiless = self._method == b"HEAD" or status in (204, 304)
-        fields = _fields(status, headers)
+        pairs = _pairs(status, fields)
         if status == 204:
-            fields = [pair for pair in fields if pair[0] != b"content-length"]
-        self._stream.answer(fields, ended=self._bodiless)
+            pairs = [pair for pair in pairs if pair[0] != b"content-length"]
+        self._stream.answer(pairs, ended=self._bodiless)
 
     def send(self, chunk: bytes) -> None:
         """Send a part of the body, edited where there is an editor."""
         self._write(self._editor.feed(chunk) if self._editor is not None else chunk)
 
-    def end(self) -> None:
-        """The answer is whole."""
+    def end(self, trailers: Fields) -> None:
+        """The answer is whole; these trailers may be passed on."""
+        if self._bodiless:
+            return
         last = self._editor.finish() if self._editor is not None else b""
-        if not self._bodiless:
-            self.sent += len(last)
-            self._stream.send(last, ended=True)
+        self.sent += len(last)
+        self._stream.send(last, ended=not trailers)
+        if trailers:
+            self._stream.trail([(lower, value) for lower, value, _, _ in trailers])
 
     def break_off(self) -> None:
         """The answer will never be whole: the browser must not take the part for it."""
@@ -70,10 +71,8 @@ class Http2Outlet:
         self._stream.send(chunk, ended=False)
 
 
-def _fields(status: int, headers: Headers) -> Headers:
-    fields = [(b":status", b"%d" % status)]
-    for name, value in headers:
-        lower = name.lower()
-        if lower not in HOP_BY_HOP:
-            fields.append((lower, value.strip(b" \t")))
-    return fields
+def _pairs(status: int, fields: Fields) -> list[tuple[bytes, bytes]]:
+    """The status and the fields as HTTP/2 has them."""
+    pairs = [(b":status", b"%d" % status)]
+    pairs += [(lower, value) for lower, value, _, _ in fields if lower not in HOP_BY_HOP]
+    return pairs

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from consent_mw.sidecar.forwarding import Headers
 from consent_mw.sidecar.h2_engine import Code
 from consent_mw.sidecar.h2_outlet import Http2Outlet
-from consent_mw.sidecar.relay import Relay
-from consent_mw.wire.request_head import ALLOWED, Refusal, RequestHead
+from consent_mw.sidecar.relay import METHODS, Relay
+from consent_mw.wire.h2_request import Pairs, trailer_lines
+from consent_mw.wire.request_head import Refusal, RequestHead
 
 if TYPE_CHECKING:
     from consent_mw.sidecar.h2_connection import H2Client
@@ -70,11 +70,12 @@ class Stream:
             self.feed_end()
         self._settle()
 
-    def feed_end(self) -> None:
-        """The request is whole."""
+    def feed_end(self, trailers: Pairs = ()) -> None:
+        """The request is whole; its trailers."""
         self._whole = True
+        self._connection.early.discard(self)
         if self._relay is not None:
-            self._relay.feed_end()
+            self._relay.feed_end(trailer_lines(trailers) if trailers else ())
 
     def gone(self) -> None:
         """The stream is closed; what it asked for is given up."""
@@ -99,7 +100,7 @@ class Stream:
 
     def wait(self, seconds: float) -> None:
         """The next thing must happen within these seconds."""
-        self.deadline = self._connection.now() + seconds
+        self.deadline = self.plane.now + seconds
 
     def pause(self, why: str, paused: bool) -> None:
         """Take no more of the request's body for this reason, or no longer for it."""
@@ -124,14 +125,14 @@ class Stream:
 
     # for the outlet
 
-    def inform(self, fields: Headers) -> None:
+    def inform(self, pairs: Pairs) -> None:
         """Send an interim answer."""
-        self._engine.inform(self._number, fields)
+        self._engine.inform(self._number, pairs)
         self._connection.flush_soon()
 
-    def answer(self, fields: Headers, *, ended: bool) -> None:
+    def answer(self, pairs: Pairs, *, ended: bool) -> None:
         """Send the head of the answer."""
-        self._engine.answer(self._number, fields, ended=ended)
+        self._engine.answer(self._number, pairs, ended=ended)
         self._connection.flush_soon()
 
     def send(self, data: bytes, *, ended: bool) -> None:
@@ -143,6 +144,11 @@ class Stream:
             self._connection.watched.add(self)
             if self._relay is not None:
                 self._relay.stall("browser", True)
+
+    def trail(self, pairs: Pairs) -> None:
+        """Send the trailers of the answer, its end."""
+        self._engine.trail(self._number, pairs)
+        self._connection.flush_soon()
 
     def break_off(self) -> None:
         """End the stream, and not as if its answer were whole."""
@@ -192,7 +198,7 @@ class Stream:
             (b"cache-control", b"no-store"),
         ]
         if refusal.status == 405:
-            fields.append((b"allow", ALLOWED))
+            fields.append((b"allow", METHODS))
         self.answer(fields, ended=False)
         self.send(text, ended=True)
         self._finish()

@@ -66,7 +66,7 @@ def test_a_request_reaches_the_site_as_one_of_http_1(port: int, origin: Origin) 
     assert [line for line in lines if not line.startswith(b"consent-")] == [
         b"GET /a/../b%2f//c?x=%20&&e HTTP/1.1", b"Host: a", b"x-dup: 1", b"cookie: session=s", b"x-dup: 2",
         b"X-Forwarded-For: 85.214.132.117, 127.0.0.1", b"X-Forwarded-Proto: http", b"X-Forwarded-Host: a",
-        b"Via: 1.1 consent_mw", b"", b"",
+        b"Via: 1.1 consent_mw", b"Connection: TE", b"TE: trailers", b"", b"",
     ]  # fmt: skip
 
 
@@ -141,6 +141,25 @@ def test_an_upload_of_any_length_arrives_in_chunks(port: int, origin: Origin) ->
     assert got == [b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"]
 
 
+def test_trailers_are_passed_on_both_ways(port: int, origin: Origin) -> None:
+    got: list[bytes] = []
+
+    def answer(peer: socket.socket, head: bytes) -> None:
+        got.append(read_until(peer, b"\r\n\r\n"))
+        end = b"2\r\nok\r\n0\r\nX-Sum: 2\r\nSet-Cookie: a=b\r\n\r\n"
+        peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + end)
+
+    origin.answer = answer
+    with Browser(port) as browser:
+        number = browser.ask(asking(b"/", (b"te", b"trailers"), method=b"POST"), b"hello", ended=False)
+        browser.h2.send_headers(number, [(b"x-sum", b"5"), (b"authorization", b"x")], end_stream=True)
+        browser.flush()
+        answered = browser.answer(number)
+    assert got == [b"5\r\nhello\r\n0\r\nx-sum: 5\r\n\r\n"]
+    assert b"\r\nConnection: TE\r\nTE: trailers\r\n" in origin.heads[0]
+    assert (answered.body, answered.trailers, answered.ended) == (b"ok", [(b"x-sum", b"2")], True)
+
+
 def test_an_upload_that_breaks_off_is_never_whole_at_the_site(port: int, origin: Origin) -> None:
     got: list[bytes] = []
     asked = threading.Event()
@@ -174,8 +193,8 @@ def test_an_answer_keeps_its_fields_but_those_of_the_connection(port: int, origi
         answer = browser.get(b"/", (b"x-forwarded-for", BERLIN.encode()))
     assert (answer.status, answer.body) == (200, b"ok")
     assert answer.headers == [
-        (b"x-case", b"A"), (b"set-cookie", b"session=1; Path=/"), (b"x-case", b"B"), (b"content-length", b"2"),
-        (b"cache-control", b"private, no-cache"), (b"vary", b"Cookie, DNT, Sec-GPC"),
+        (b"x-case", b"A"), (b"x-case", b"B"), (b"content-length", b"2"), (b"cache-control", b"private, no-cache"),
+        (b"vary", b"Cookie, DNT, Sec-GPC"), (b"set-cookie", b"session=1; Path=/"),
     ]  # fmt: skip
 
 

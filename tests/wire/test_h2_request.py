@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consent_mw.wire.h2_request import read_fields
+from consent_mw.wire.h2_request import read_pairs
 from consent_mw.wire.request_head import Refusal, RequestHead, read_head
 
 Pairs = list[tuple[bytes, bytes]]
@@ -21,7 +21,7 @@ def test_a_request_is_the_head_that_http_1_would_have_made() -> None:
     fields = [*GET, (b"accept", b"*/*"), (b"x-dup", b"1"), (b"x-dup", b"2"), (b"cookie", b"a=1; b=2")]
     lines = b"accept: */*\r\nx-dup: 1\r\nx-dup: 2\r\ncookie: a=1; b=2\r\n\r\n"
     raw = b"GET /a?b=c HTTP/1.1\r\nHost: shop.example\r\n" + lines
-    assert read_fields(fields, ended=True) == read_head(raw)
+    assert read_pairs(fields, ended=True) == read_head(raw)
 
 
 @pytest.mark.parametrize(
@@ -35,33 +35,33 @@ def test_a_request_is_the_head_that_http_1_would_have_made() -> None:
     ids=["no body", "a body of any length", "a length", "a length of nothing"],
 )
 def test_the_frames_say_whether_a_body_follows(more: Pairs, ended: bool, length: int | None) -> None:
-    head = read_fields([*GET, *more], ended=ended)
+    head = read_pairs([*GET, *more], ended=ended)
     assert isinstance(head, RequestHead)
     assert head.length == length
 
 
 def test_crumbs_are_one_cookie_in_the_place_of_the_first() -> None:
     fields = [*GET, (b"a", b"1"), (b"cookie", b"x=1"), (b"b", b"2"), (b"cookie", b"y=2; z=3"), (b"cookie", b"")]
-    head = read_fields(fields, ended=True)
+    head = read_pairs(fields, ended=True)
     assert isinstance(head, RequestHead)
     assert head.headers == [(b"Host", b"shop.example"), (b"a", b"1"), (b"cookie", b"x=1; y=2; z=3; "), (b"b", b"2")]
 
 
 def test_a_host_that_agrees_is_said_once() -> None:
-    head = read_fields([*GET, (b"a", b"1"), (b"host", b"Shop.Example")], ended=True)
+    head = read_pairs([*GET, (b"a", b"1"), (b"host", b"Shop.Example")], ended=True)
     assert isinstance(head, RequestHead)
     assert (head.host, head.headers) == (b"shop.example", [(b"Host", b"shop.example"), (b"a", b"1")])
 
 
 def test_a_host_may_stand_for_the_authority() -> None:
-    head = read_fields([*swapped(b":authority", None), (b"host", b"shop.example")], ended=True)
+    head = read_pairs([*swapped(b":authority", None), (b"host", b"shop.example")], ended=True)
     assert isinstance(head, RequestHead)
     assert head.host == b"shop.example"
 
 
 def test_all_of_a_server_may_be_asked_about() -> None:
     asked = [(b":method", b"OPTIONS"), (b":scheme", b"https"), (b":authority", b"a"), (b":path", b"*")]
-    head = read_fields(asked, ended=True)
+    head = read_pairs(asked, ended=True)
     assert isinstance(head, RequestHead)
     assert (head.method, head.target) == (b"OPTIONS", b"*")
 
@@ -124,11 +124,11 @@ REFUSED: dict[str, tuple[int, Pairs]] = {
 
 @pytest.mark.parametrize(("status", "fields"), REFUSED.values(), ids=REFUSED)
 def test_what_two_readers_could_read_two_ways_is_refused(status: int, fields: Pairs) -> None:
-    refusal = read_fields(fields, ended=True)
+    refusal = read_pairs(fields, ended=True)
     assert isinstance(refusal, Refusal)
     assert refusal.status == status
 
 
 def test_as_many_crumbs_as_a_browser_has_are_few_fields() -> None:
     crumbs = [(b"cookie", b"c%d=1" % number) for number in range(500)]
-    assert isinstance(read_fields([*GET, *crumbs], ended=True), RequestHead)
+    assert isinstance(read_pairs([*GET, *crumbs], ended=True), RequestHead)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests drive from Debian, where it is missing: a browser, and the shared caches that stand in front.
+# Installs what the tests drive from Debian, where it is missing: browsers, what loads HTTP/2, and shared caches.
 # Says what it cannot install; the tests that need it then skip with that word.
 set -u
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
@@ -9,6 +9,8 @@ while read -r program package; do
   command -v "$program" >/dev/null 2>&1 || missing="$missing $package"
 done <<END
 chromium chromium
+curl curl
+h2load nghttp2-client
 nginx nginx-light
 varnishd varnish
 END

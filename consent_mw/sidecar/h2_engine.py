@@ -17,8 +17,22 @@ from typing import Final, Protocol
 import ngh2
 from ngh2 import Setting
 
+from consent_mw.wire.h2_order import Disorder, FrameOrder
 from consent_mw.wire.h2_request import Pairs
 from consent_mw.wire.request_head import LONGEST_HEAD
+
+
+class Code(IntEnum):
+    """Why a stream or a connection ends, as far as we say it (RFC 9113 7)."""
+
+    NO_ERROR = 0x0
+    PROTOCOL_ERROR = 0x1
+    INTERNAL_ERROR = 0x2
+    SETTINGS_TIMEOUT = 0x4
+    STREAM_CLOSED = 0x5
+    CANCEL = 0x8
+    ENHANCE_YOUR_CALM = 0xB
+
 
 MOST_STREAMS: Final = 100
 STREAM_WINDOW: Final = 65_536
@@ -42,20 +56,14 @@ _CONFIGURATION: Final = ngh2.Configuration(
     max_inbound_header_list_size=LONGEST_FIELDS,
     max_inbound_header_count=MOST_CRUMBS,
 )
+_DISORDERS: Final = {
+    Disorder.STREAM_CLOSED: Code.STREAM_CLOSED,
+    Disorder.PROTOCOL_ERROR: Code.PROTOCOL_ERROR,
+    Disorder.TOO_MUCH: Code.ENHANCE_YOUR_CALM,
+}
 # A stream that asks for no order shares the connection with the others: in the order that RFC 9218 presumes, a long
 # answer would let none after it begin.
 _SHARING: Final = ngh2.Priority(3, incremental=True)
-
-
-class Code(IntEnum):
-    """Why a stream or a connection ends, as far as we say it (RFC 9113 7)."""
-
-    NO_ERROR = 0x0
-    PROTOCOL_ERROR = 0x1
-    INTERNAL_ERROR = 0x2
-    SETTINGS_TIMEOUT = 0x4
-    CANCEL = 0x8
-    ENHANCE_YOUR_CALM = 0xB
 
 
 class Hearer(Protocol):
@@ -93,13 +101,20 @@ class Engine:
         self._session = ngh2.Connection(ngh2.Role.SERVER, _CONFIGURATION)
         self._session.initiate_connection(_SETTINGS)
         self._session.set_local_window_size(CONNECTION_WINDOW)
-        self._last_words = b""
+        self._order = FrameOrder()
+        self._deaf = False
+        # Whatever comes, our settings are the first that is said (RFC 9113 3.4).
+        self._said = self._session.data_to_send()
 
     # what comes in
 
     def receive(self, data: bytes) -> None:
         """Take bytes of the peer."""
-        if not self.standing:
+        if not self.standing or self._deaf:
+            return
+        wrong = self._order.look(data)
+        if wrong is not None:
+            self.dismiss(_DISORDERS[wrong])
             return
         try:
             self._session.receive_data(data)
@@ -129,6 +144,7 @@ class Engine:
                 case ngh2.TrailersReceived(number, fields):
                     hearer.h2_trails(number, fields)
                 case ngh2.StreamClosed(number, code, _):
+                    self._order.forgive(number)
                     hearer.h2_gone(number, failed=code != Code.NO_ERROR)
                 case ngh2.PingReceived() | ngh2.SettingsReceived() | ngh2.PriorityUpdateReceived():
                     hearer.h2_fidgets()
@@ -178,16 +194,14 @@ class Engine:
 
     def pull(self, most: int) -> bytes:
         """Bytes for the peer, at most so many; empty when nothing can go out now."""
-        if self._last_words:
-            said, self._last_words = self._last_words, b""
+        if self._said or not self.standing:
+            said, self._said = self._said, b""
             return said
-        if not self.standing:
-            return b""
         try:
             said = self._session.data_to_send(most)
         except ngh2.NGH2Error:
             self._fall(Code.INTERNAL_ERROR)
-            said, self._last_words = self._last_words, b""
+            said, self._said = self._said, b""
         else:
             self._tell()
         return said
@@ -204,13 +218,14 @@ class Engine:
         self._try(self._session.send_goaway, code)
 
     def dismiss(self, code: Code) -> None:
-        """End everything, now."""
+        """End everything, now; nothing more is heard."""
+        self._deaf = True
         self._try(self._session.terminate_connection, code)
 
     def _fall(self, code: Code) -> None:
         """The session is lost, and with it what it would have said: the last frame is made by hand."""
         self.standing = False
-        self._last_words = b"\0\0\x08\x07\0\0\0\0\0" + struct.pack(">II", self._last, code)
+        self._said += b"\0\0\x08\x07\0\0\0\0\0" + struct.pack(">II", self._last, code)
 
     def _try(self, act: Callable[..., object], *given: object, **more: object) -> None:
         if self.standing:

@@ -8,7 +8,6 @@ Source: RFC 9113; RFC 9218 for which stream goes first.
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections.abc import Callable
 from enum import IntEnum
@@ -128,38 +127,45 @@ class Engine:
     def _tell(self) -> None:
         events = self._session.events()
         # What is asked and taken back in one breath is never begun (CVE-2023-44487).
-        taken_back = {event.stream_id for event in events if type(event) is ngh2.StreamReset}
+        taken_back = {event.stream_id for event in events if isinstance(event, ngh2.StreamReset)}
         hearer = self._hearer
         for event in events:
-            match event:
-                case ngh2.RequestReceived(number, fields, ended):
-                    self._last = max(self._last, number)
-                    if number not in taken_back:
-                        self._share(number, fields)
-                        hearer.h2_asks(number, fields, ended=ended)
-                case ngh2.DataReceived(number, data, ended):
-                    if not data and not ended:
-                        hearer.h2_fidgets()
-                    hearer.h2_sends(number, data, ended=ended)
-                case ngh2.TrailersReceived(number, fields):
-                    hearer.h2_trails(number, fields)
-                case ngh2.StreamClosed(number, code, _):
-                    self._order.forgive(number)
-                    hearer.h2_gone(number, failed=code != Code.NO_ERROR)
-                case ngh2.PingReceived() | ngh2.SettingsReceived() | ngh2.PriorityUpdateReceived():
+            if isinstance(event, ngh2.RequestReceived):
+                number = event.stream_id
+                self._last = max(self._last, number)
+                if number not in taken_back:
+                    self._share(number, event.headers)
+                    hearer.h2_asks(number, event.headers, ended=event.end_stream)
+            elif isinstance(event, ngh2.StreamClosed):
+                self._order.forgive(event.stream_id)
+                hearer.h2_gone(event.stream_id, failed=event.error_code != Code.NO_ERROR)
+            elif isinstance(event, ngh2.DataReceived):
+                if not event.data and not event.end_stream:
                     hearer.h2_fidgets()
-                case ngh2.SettingsAcknowledged():
-                    hearer.h2_settles()
-                case ngh2.PingAcknowledged():
-                    hearer.h2_pongs()
-                case ngh2.ConnectionClosed():
-                    self.standing = False
-                case _:
-                    pass
+                hearer.h2_sends(event.stream_id, event.data, ended=event.end_stream)
+            elif not isinstance(event, ngh2.WindowUpdated):
+                self._tell_of_the_rest(event)
 
-    def _share(self, number: int, fields: Pairs) -> None:
-        if not any(name == b"priority" for name, _ in fields):
-            self._try(self._session.set_stream_priority, number, _SHARING)
+    def _tell_of_the_rest(self, event: ngh2.Event) -> None:
+        match event:
+            case ngh2.TrailersReceived(number, fields):
+                self._hearer.h2_trails(number, fields)
+            case ngh2.PingReceived() | ngh2.SettingsReceived() | ngh2.PriorityUpdateReceived():
+                self._hearer.h2_fidgets()
+            case ngh2.SettingsAcknowledged():
+                self._hearer.h2_settles()
+            case ngh2.PingAcknowledged():
+                self._hearer.h2_pongs()
+            case ngh2.ConnectionClosed():
+                self.standing = False
+            case _:
+                pass
+
+    def _share(self, number: int, pairs: Pairs) -> None:
+        for name, _ in pairs:
+            if name == b"priority":
+                return
+        self._try(self._session.set_stream_priority, number, _SHARING)
 
     def consume(self, number: int, size: int) -> None:
         """So many bytes of a stream are passed on: the peer may send as many again."""
@@ -229,5 +235,7 @@ class Engine:
 
     def _try(self, act: Callable[..., object], *given: object, **more: object) -> None:
         if self.standing:
-            with contextlib.suppress(ngh2.NGH2Error, ValueError):
+            try:  # noqa: SIM105  twice as fast as its other spelling, five times a request
                 act(*given, **more)
+            except (ngh2.NGH2Error, ValueError):
+                pass

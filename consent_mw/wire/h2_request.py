@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from consent_mw.wire.fields import Fields, notice, read_request_fields, request_field
+from consent_mw.wire.fields import Read, read_request_fields, request_field
 from consent_mw.wire.request_head import (
     LONGEST_HEAD,
     MOST_FIELDS,
@@ -26,22 +26,21 @@ Pairs = Sequence[tuple[bytes, bytes]]
 _PSEUDO: Final = frozenset({b":method", b":scheme", b":authority", b":path"})
 _SCHEMES: Final = frozenset({b"http", b"https"})
 _OF_THE_CONNECTION: Final = frozenset(
-    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"http2-settings"}
+    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
-_COUNTED_BESIDE: Final = 4
-"""Bytes that each field would take in HTTP/1 beside its name and value."""
+_ENDS_A_LINE: Final = 2
 
 
 def read_pairs(pairs: Pairs, *, ended: bool) -> RequestHead | Refusal:
     """The request that these pairs of name and value are, pseudo-header fields first, or why it is refused.
     `ended`: no body follows."""
-    pseudo = _pseudo(pairs)
-    if isinstance(pseudo, Refusal):
-        return pseudo
-    regular = pairs[len(pseudo) :]
-    fields = _fields(regular)
-    if isinstance(fields, Refusal):
-        return fields
+    pseudo: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        if not name.startswith(b":"):
+            break
+        if name in pseudo or name not in _PSEUDO:
+            return Refusal(400, "a pseudo-header field is unknown or doubled")
+        pseudo[name] = value
     target = pseudo.get(b":path", b"")
     line = read_request_line(pseudo.get(b":method", b"") + b" " + target + b" HTTP/1.1")
     if isinstance(line, Refusal):
@@ -49,66 +48,58 @@ def read_pairs(pairs: Pairs, *, ended: bool) -> RequestHead | Refusal:
     # An absolute target would name a second authority.
     if pseudo.get(b":scheme") not in _SCHEMES or not target.startswith((b"/", b"*")):
         return Refusal(400, "the request's scheme or target is malformed")
-    authority = pseudo.get(b":authority")
-    if authority is not None:
-        hosts = [value for lower, value, _, _ in fields if lower == b"host"]
-        if any(host.lower() != authority.lower() for host in hosts) or len(hosts) > 1:
-            return Refusal(400, "the request's Host and :authority differ")
-        if hosts:
-            fields = [field for field in fields if field[0] != b"host"]
-        fields.insert(0, request_field(b"Host", authority))
-    if len(fields) > MOST_FIELDS:
+    read = _read(pairs[len(pseudo) :], LONGEST_HEAD - len(target))
+    if isinstance(read, Refusal):
+        return read
+    if b":authority" in pseudo:
+        read = _located(read, pseudo[b":authority"])
+        if isinstance(read, Refusal):
+            return read
+    if len(read[0]) > MOST_FIELDS:
         return Refusal(431, f"the request has more than {MOST_FIELDS} header fields")
-    return _framed(assemble(line, (fields, *notice(fields))), ended=ended)
+    return _framed(assemble(line, read), ended=ended)
 
 
 def trailer_lines(pairs: Pairs) -> list[bytes]:
     """The lines of these trailers; a malformed one spoils them all."""
-    fields = _fields(pairs)
-    return [] if isinstance(fields, Refusal) else [line for _, _, line, _ in fields]
+    read = _read(pairs, LONGEST_HEAD)
+    return [] if isinstance(read, Refusal) else [line for _, _, line, _ in read[0]]
 
 
-def _pseudo(pairs: Pairs) -> dict[bytes, bytes] | Refusal:
-    """The pseudo-header fields, each once and before all others."""
-    found: dict[bytes, bytes] = {}
-    size = 0
-    for name, value in pairs:
-        size += len(name) + len(value) + _COUNTED_BESIDE
-        if not name.startswith(b":"):
-            continue
-        if name in found or name not in _PSEUDO:
-            return Refusal(400, "a pseudo-header field is unknown or doubled")
-        found[name] = value
-    if size > LONGEST_HEAD:
+def _read(pairs: Pairs, most: int) -> Read | Refusal:
+    """The regular fields, of so many bytes at most, cookies joined in the place of the first."""
+    lines = [name + b": " + value for name, value in pairs]
+    if sum(map(len, lines)) + _ENDS_A_LINE * len(lines) > most:
         return Refusal(431, f"the request's head is longer than {LONGEST_HEAD} bytes")
-    if any(not name.startswith(b":") for name, _ in pairs[: len(found)]):
-        return Refusal(400, "a pseudo-header field comes after another field")
-    return found
-
-
-def _fields(pairs: Pairs) -> Fields | Refusal:
-    """The regular fields, cookies joined in the place of the first."""
-    read = read_request_fields([name + b": " + value for name, value in pairs])
+    read = read_request_fields(lines)
     if read is None:
         return Refusal(400, "a header field is malformed or holds a control character")
-    fields: Fields = []
-    crumbs: list[bytes] = []
-    place = 0
-    for (name, value), field in zip(pairs, read[0], strict=True):
-        # What is not read back as it was written has an upper-case or parted name, or white space around its value.
-        if field[0] != name or field[1] != value:
-            return Refusal(400, "a header field is malformed")
-        if name in _OF_THE_CONNECTION or (name == b"te" and value.lower() != b"trailers"):
-            return Refusal(400, "a header field is meant for a connection, which HTTP/2 has no room for")
-        if name != b"cookie":
-            fields.append(field)
-            continue
-        if not crumbs:
-            place = len(fields)
-        crumbs.append(value)
-    if crumbs:
-        fields.insert(place, request_field(b"cookie", b"; ".join(crumbs)))
-    return fields
+    fields, seen, repeated = read
+    # What is not read back as it was written has an upper-case or parted name, or white space around its value.
+    if [(field[0], field[1]) for field in fields] != list(pairs):
+        return Refusal(400, "a header field is malformed")
+    if not _OF_THE_CONNECTION.isdisjoint(seen) or seen.get(b"te", b"trailers") != b"trailers" or b"te" in repeated:
+        return Refusal(400, "a header field is meant for a connection, which HTTP/2 has no room for")
+    if b"cookie" in repeated:
+        joined = request_field(b"cookie", b"; ".join(repeated[b"cookie"]))
+        place = next(index for index, field in enumerate(fields) if field[0] == b"cookie")
+        fields = [field for field in fields if field[0] != b"cookie"]
+        fields.insert(place, joined)
+        seen[b"cookie"] = joined[1]
+        del repeated[b"cookie"]
+    return fields, seen, repeated
+
+
+def _located(read: Read, authority: bytes) -> Read | Refusal:
+    """The fields with one Host, where HTTP/1 has it."""
+    fields, seen, repeated = read
+    host = seen.get(b"host")
+    if host is not None:
+        if b"host" in repeated or host.lower() != authority.lower():
+            return Refusal(400, "the request's Host and :authority differ")
+        fields = [field for field in fields if field[0] != b"host"]
+    seen[b"host"] = authority
+    return [request_field(b"Host", authority), *fields], seen, repeated
 
 
 def _framed(head: RequestHead | Refusal, *, ended: bool) -> RequestHead | Refusal:

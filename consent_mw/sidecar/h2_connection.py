@@ -15,7 +15,7 @@ from typing import Final, cast
 from consent_mw.sidecar.h2_engine import Code, Engine
 from consent_mw.sidecar.h2_stream import SENT_WITHIN, Stream
 from consent_mw.sidecar.plane import Plane
-from consent_mw.wire.h2_request import Pairs, read_pairs
+from consent_mw.wire.h2_request import Pairs
 from consent_mw.wire.patience import Patience
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"
@@ -106,7 +106,7 @@ class H2Client(asyncio.Protocol):
             return
         stream = self._streams[number] = Stream(self, number)
         self._idle_by = math.inf
-        stream.begin(read_pairs(pairs, ended=ended), ended=ended)
+        stream.begin(pairs, ended=ended)
 
     def h2_sends(self, number: int, data: bytes, *, ended: bool) -> None:
         """A part of a request's body; of one that is over it is dropped, and makes room for others."""

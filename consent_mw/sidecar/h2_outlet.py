@@ -6,13 +6,16 @@ Rule: field names are lower case, and none is about a connection (RFC 9113 8.2).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.exchange import Editor
 from consent_mw.wire.fields import HOP_BY_HOP, Fields
 
 if TYPE_CHECKING:
     from consent_mw.sidecar.h2_stream import Stream
+
+_OURS: Final = 8
+"""Under which number of what was made of some fields ours is kept; HTTP/1 has those below."""
 
 
 class Http2Outlet:
@@ -37,13 +40,23 @@ class Http2Outlet:
         """HTTP/2 has no 101 (RFC 9113 8.6), and no request here can ask for one."""
         self.break_off()
 
-    def open(self, status: int, reason: bytes, fields: Fields, *, editor: Editor | None = None, again: bool) -> None:
-        """Send the head."""
+    def open(
+        self,
+        status: int,
+        reason: bytes,
+        fields: Fields,
+        *,
+        editor: Editor | None = None,
+        again: bool,
+        rendered: dict[int, object] | None = None,
+    ) -> None:
+        """Send the head; `rendered` remembers what was made of these fields, where they come again."""
         self.opened, self.status, self._editor = True, status, editor
         self._bodiless = self._method == b"HEAD" or status in (204, 304)
-        pairs = _pairs(status, fields)
-        if status == 204:
-            pairs = [pair for pair in pairs if pair[0] != b"content-length"]
+        known = None if rendered is None else rendered.get(_OURS)
+        pairs = known if isinstance(known, list) else _pairs(status, fields)
+        if rendered is not None:
+            rendered[_OURS] = pairs
         self._stream.answer(pairs, ended=self._bodiless)
 
     def send(self, chunk: bytes) -> None:
@@ -54,7 +67,10 @@ class Http2Outlet:
         """The answer is whole; these trailers may be passed on."""
         if self._bodiless:
             return
-        last = self._editor.finish() if self._editor is not None else b""
+        last = b""
+        if self._editor is not None:
+            # What trailers say of the body is not true of an edited one.
+            last, trailers = self._editor.finish(), []
         self.sent += len(last)
         self._stream.send(last, ended=not trailers)
         if trailers:
@@ -74,5 +90,7 @@ class Http2Outlet:
 def _pairs(status: int, fields: Fields) -> list[tuple[bytes, bytes]]:
     """The status and the fields as HTTP/2 has them."""
     pairs = [(b":status", b"%d" % status)]
-    pairs += [(lower, value) for lower, value, _, _ in fields if lower not in HOP_BY_HOP]
+    # A 204 has no Content-Length (RFC 9110 8.6).
+    never = HOP_BY_HOP if status != 204 else HOP_BY_HOP | {b"content-length"}
+    pairs += [(lower, value) for lower, value, _, _ in fields if lower not in never]
     return pairs

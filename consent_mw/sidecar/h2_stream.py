@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from consent_mw.sidecar.h2_engine import Code
 from consent_mw.sidecar.h2_outlet import Http2Outlet
 from consent_mw.sidecar.relay import METHODS, Relay
-from consent_mw.wire.h2_request import Pairs, trailer_lines
+from consent_mw.wire.h2_request import Pairs, line_and_block, read_pairs, trailer_lines
 from consent_mw.wire.request_head import Refusal, RequestHead
 
 if TYPE_CHECKING:
@@ -46,14 +46,25 @@ class Stream:
 
     # the request
 
-    def begin(self, head: RequestHead | Refusal, *, ended: bool) -> None:
-        """A request, or what is told instead of an answer."""
+    def begin(self, pairs: Pairs, *, ended: bool) -> None:
+        """A request, which is answered, sent on, or refused."""
+        plane = self.plane
         self._whole = ended
         self.wait(BODY_IDLE)
+        line, block = line_and_block(pairs) if ended else (b"", b"")
+        if block:
+            known = plane.admissions.find(line + b"\r\n" + block, plane.gate, self.peer, secure=self.secure)
+            if known is not None:
+                plane.meters.requests += 1
+                again = self._relay = Relay(self, known.head, known.target)
+                again.begin_admitted(known.exchange, known.rendered)
+                return
+        head = read_pairs(pairs, ended=ended)
         if isinstance(head, Refusal):
             self._refuse(head)
             return
-        self.plane.meters.requests += 1
+        head.block = block
+        plane.meters.requests += 1
         relay = self._relay = Relay(self, head)
         if ended:
             relay.feed_end()

@@ -28,7 +28,29 @@ _SCHEMES: Final = frozenset({b"http", b"https"})
 _OF_THE_CONNECTION: Final = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
+_PSEUDO_FIELDS: Final = 4
 _ENDS_A_LINE: Final = 2
+
+
+def line_and_block(pairs: Pairs) -> tuple[bytes, bytes]:
+    """The request line, and bytes that no other pairs have, nor any head of HTTP/1 (they hold nulls); nothing where
+    the pairs are none such. Nothing else is checked: they serve to find what became of the very same pairs."""
+    method = target = b""
+    rest: list[bytes] = []
+    for name, value in pairs[:_PSEUDO_FIELDS]:
+        if name == b":method":
+            method = value
+        elif name == b":path":
+            target = value
+        elif name in _PSEUDO:
+            rest += (name, value)
+        else:
+            return b"", b""
+    for pair in pairs[_PSEUDO_FIELDS:]:
+        rest += pair
+    block = b"\0" + b"\0".join(rest)
+    unlike_any = method and target and block.count(b"\0") == len(rest)
+    return method + b" " + target + b" HTTP/1.1", block if unlike_any else b""
 
 
 def read_pairs(pairs: Pairs, *, ended: bool) -> RequestHead | Refusal:

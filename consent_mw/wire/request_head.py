@@ -87,7 +87,7 @@ def read_head(raw: bytes) -> RequestHead | Refusal:
 
 def request_line(line: bytes) -> tuple[bytes, bytes, bool] | None:
     """Method, target in origin form and whether this is HTTP/1.0, of a request line that is not refused."""
-    read = _request_lines.get(line) or _request_line(line)
+    read = read_request_line(line)
     return None if isinstance(read, Refusal) or not read[1].startswith(b"/") else read
 
 

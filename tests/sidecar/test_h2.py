@@ -70,6 +70,24 @@ def test_a_request_reaches_the_site_as_one_of_http_1(port: int, origin: Origin) 
     ]  # fmt: skip
 
 
+def test_what_comes_again_is_looked_at_as_the_first_time(port: int, origin: Origin) -> None:
+    pairs = [(b"cookie", b"session=s; _ga=g"), (b"x-forwarded-for", BERLIN.encode())]
+    with Browser(port) as browser, Browser(port) as other:
+        got = [one.get(path, *pairs) for path in (b"/a", b"/b?c", b"/a") for one in (browser, other)]
+        refused = browser.answer(browser.ask([*asking(b"/a", *pairs), (b"host", b"b")]))
+        told = browser.get(b"/_consent/state", *pairs)
+    assert {(one.status, bytes(one.body), tuple(one.headers)) for one in got} == {
+        (200, b"ok", ((b"content-length", b"2"),))
+    }
+    assert [head.split(b"\r\n")[0] for head in origin.heads] == [
+        b"GET /a HTTP/1.1", b"GET /a HTTP/1.1", b"GET /b?c HTTP/1.1", b"GET /b?c HTTP/1.1", b"GET /a HTTP/1.1",
+        b"GET /a HTTP/1.1",
+    ]  # fmt: skip
+    assert len({head.partition(b"\r\n")[2] for head in origin.heads}) == 1
+    assert b"\r\ncookie: session=s\r\n" in origin.heads[0]
+    assert (refused.status, json.loads(told.body)["jurisdiction"]) == (400, "eea_uk")
+
+
 def test_many_requests_are_under_way_at_once(port: int, origin: Origin) -> None:
     every = threading.Barrier(20, timeout=8)
 

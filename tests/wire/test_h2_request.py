@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from consent_mw.wire.h2_request import read_pairs
+from consent_mw.wire.h2_request import line_and_block, read_pairs
 from consent_mw.wire.request_head import Refusal, RequestHead, read_head
 
 Pairs = list[tuple[bytes, bytes]]
@@ -21,7 +23,9 @@ def test_a_request_is_the_head_that_http_1_would_have_made() -> None:
     fields = [*GET, (b"accept", b"*/*"), (b"x-dup", b"1"), (b"x-dup", b"2"), (b"cookie", b"a=1; b=2")]
     lines = b"accept: */*\r\nx-dup: 1\r\nx-dup: 2\r\ncookie: a=1; b=2\r\n\r\n"
     raw = b"GET /a?b=c HTTP/1.1\r\nHost: shop.example\r\n" + lines
-    assert read_pairs(fields, ended=True) == read_head(raw)
+    expected = read_head(raw)
+    assert isinstance(expected, RequestHead)
+    assert read_pairs(fields, ended=True) == replace(expected, block=b"")
 
 
 @pytest.mark.parametrize(
@@ -132,3 +136,24 @@ def test_what_two_readers_could_read_two_ways_is_refused(status: int, fields: Pa
 def test_as_many_crumbs_as_a_browser_has_are_few_fields() -> None:
     crumbs = [(b"cookie", b"c%d=1" % number) for number in range(500)]
     assert isinstance(read_pairs([*GET, *crumbs], ended=True), RequestHead)
+
+
+def test_the_very_same_pairs_have_the_very_same_block() -> None:
+    block = line_and_block([*GET, (b"a", b"1"), (b"cookie", b"b=2")])
+    assert block == (b"GET /a?b=c HTTP/1.1", b"\0:scheme\0https\0:authority\0shop.example\0a\x001\0cookie\0b=2")
+
+
+UNLIKE: dict[str, Pairs] = {
+    "null in a value": [*GET, (b"a", b"1\0b\x002")],
+    "null in a name": [*GET, (b"a\x001\0b", b"2")],
+    "null in the authority": swapped(b":authority", b"a\0b\0c"),
+    "pseudo-header field at the end": [*GET[:3], (b"a", b"1"), GET[3]],
+    "no path": swapped(b":path", None),
+    "no method": swapped(b":method", None),
+    "unknown pseudo-header field": [*GET[:3], (b":status", b"200"), GET[3]],
+}
+
+
+@pytest.mark.parametrize("pairs", UNLIKE.values(), ids=UNLIKE)
+def test_pairs_that_others_could_be_taken_for_have_none(pairs: Pairs) -> None:
+    assert line_and_block(pairs)[1] == b""

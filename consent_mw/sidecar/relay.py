@@ -164,8 +164,9 @@ class Relay:
                 self._say(502, "the site behind this proxy cannot be reached")
             return
         self._task = None
-        self._start_on(connection)
+        # In this order: what is sent may pause the browser for a reason of its own.
         self._client.pause("upstream", False)
+        self._start_on(connection)
 
     def _start_on(self, connection: Connection) -> None:
         self._connection = connection

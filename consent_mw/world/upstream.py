@@ -26,7 +26,10 @@ CONNECT_WITHIN = 5.0
 IDLE_KEPT = 55.0
 """Seconds that an idle connection is kept; below the 60 to 75 that servers keep theirs."""
 
-MOST_IDLE = 128
+MOST_OPEN = 1024
+MOST_IDLE = 512
+"""Connections at once, and those of them that are kept while idle."""
+
 MOST_LEFT_READS = 64
 HEADS_KEPT = 512
 ONCE_KEPT = 4096
@@ -100,11 +103,13 @@ def read_upstream(url: str) -> Upstream:
 
 
 class Pool:
-    """Connections to one upstream, the last used first."""
+    """Connections to one upstream, the last used first; at the bound requests wait in order for one."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
         self._idle: deque[Connection] = deque()
+        self._open = 0
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._context = ssl.create_default_context() if upstream.secure else None
         self._heads: Remembered[bytes, ResponseHead] = Remembered(HEADS_KEPT)
         self._once: Remembered[int, bool] = Remembered(ONCE_KEPT)
@@ -119,22 +124,48 @@ class Pool:
         return None
 
     async def connect(self) -> Connection:
-        """A fresh connection. Raises OSError or TimeoutError."""
+        """A fresh connection, or at the bound one that another request is done with. Raises OSError or TimeoutError."""
+        async with asyncio.timeout(CONNECT_WITHIN):
+            while self._open >= MOST_OPEN:
+                waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+                self._waiting.append(waiter)
+                connection = await waiter
+                if connection is not None and connection.usable:
+                    return connection
+            self._open += 1
+            try:
+                return await self._connect()
+            except BaseException:
+                self._open -= 1
+                self._wake(None)
+                raise
+
+    async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
         where = self.upstream
 
         def make() -> Connection:
             return Connection(self)
 
-        async with asyncio.timeout(CONNECT_WITHIN):
-            if where.uds:
-                _, connection = await loop.create_unix_connection(make, where.uds)
-            else:
-                _, connection = await loop.create_connection(make, where.host, where.port, ssl=self._context)
+        if where.uds:
+            _, connection = await loop.create_unix_connection(make, where.uds)
+        else:
+            _, connection = await loop.create_connection(make, where.host, where.port, ssl=self._context)
         return connection
+
+    def _wake(self, connection: Connection | None) -> bool:
+        """Give who waits longest this connection, or leave to make one; whether anybody waits."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return True
+        return False
 
     def give_back(self, connection: Connection) -> None:
         """Keep this connection for the next request."""
+        if self._waiting and self._wake(connection):
+            return
         connection.aged = 0
         self._idle.append(connection)
         if len(self._idle) > MOST_IDLE:
@@ -144,6 +175,8 @@ class Pool:
         """This connection is gone."""
         with contextlib.suppress(ValueError):
             self._idle.remove(connection)
+        self._open -= 1
+        self._wake(None)
 
     def head(self, raw: bytes, *, to_head: bool) -> ResponseHead | str:
         """What `read_response_head` makes of these bytes. A head that came twice is nobody's own, and remembered; of

@@ -124,12 +124,10 @@ class Pool:
         return None
 
     async def connect(self) -> Connection:
-        """A fresh connection, or at the bound one that another request is done with. Raises OSError or TimeoutError."""
+        """A fresh connection, or at the bound one that another request is done with. Raises OSError, TimeoutError."""
         async with asyncio.timeout(CONNECT_WITHIN):
             while self._open >= MOST_OPEN:
-                waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
-                self._waiting.append(waiter)
-                connection = await waiter
+                connection = await self._wait()
                 if connection is not None and connection.usable:
                     return connection
             self._open += 1
@@ -139,6 +137,21 @@ class Pool:
                 self._open -= 1
                 self._wake(None)
                 raise
+
+    async def _wait(self) -> Connection | None:
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            # What was given to who is gone is the next one's.
+            if waiter.done() and not waiter.cancelled():
+                given = waiter.result()
+                if given is None:
+                    self._wake(None)
+                else:
+                    self.give_back(given)
+            raise
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()

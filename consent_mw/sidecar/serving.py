@@ -32,6 +32,8 @@ from consent_mw.world.upstream import Pool, Upstream
 BACKLOG = 1024
 SHAKEN_WITHIN = 10.0
 """Seconds for a handshake of TLS."""
+SWEPT_EVERY = 1.0
+"""Seconds between looks at the deadlines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ def _where(server: asyncio.Server, uds: str, *, secure: bool = False) -> str:
 
 async def _sweep(plane: Plane) -> None:
     while True:
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(SWEPT_EVERY)
         plane.sweep()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -9,28 +10,63 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.journeys.site import KEY, POLICY
 
 Answer = Callable[[socket.socket, bytes], None]
-CLOSE = b"Host: a\r\nConnection: close\r\n"
+LAST = b"Connection: close\r\n"
+CLOSE = b"Host: a\r\n" + LAST
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+LAST_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+STRANGERS = POLICY.replace('trusted = ["127.0.0.0/8"]', "trusted = []")
+"""The policy of a site that believes no header about where a visitor is."""
+
+_ADDED = (b"consent-", b"x-forwarded-", b"via:")
+_VIA = re.compile(rb"^via: 1\.1 consent_mw\r\n", re.IGNORECASE | re.MULTILINE)
 
 
 class Origin:
-    """A site that answers with raw bytes: `answer` gets the socket and each request head; heads are kept."""
+    """A site that answers with raw bytes: `answer` gets the socket and each request head; heads are kept, and so
+    are the requests that came whole, without what a proxy adds and with their bodies out of their chunks."""
 
-    def __init__(self) -> None:
+    def __init__(self, listener: socket.socket | None = None) -> None:
         self.heads: list[bytes] = []
+        self.requests: list[bytes] = []
         self.accepted = 0
         self.answer: Answer = lambda peer, head: peer.sendall(OK)
         self.gone = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
+        where = self._listener.getsockname()
+        self.port = where[1] if isinstance(where, tuple) else 0
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def reset(self) -> None:
+        """Forget what came, and take every request whole before answering it."""
+        self.heads.clear()
+        self.requests.clear()
+        self.gone.clear()
+        self.answer = self.take
+
+    def take(self, peer: socket.socket, head: bytes) -> None:
+        """Keep the whole request, then answer it; one that breaks off is neither kept nor answered."""
+        self.requests.append(bare(head) + read_body(peer, head))
+        peer.sendall(OK)
+
+    def say(self, raw: bytes, *, close: bool = False) -> None:
+        """From now on take every request and answer it with these bytes. `close`: then close."""
+
+        def answer(peer: socket.socket, head: bytes) -> None:
+            self.requests.append(bare(head) + read_body(peer, head))
+            peer.sendall(raw)
+            if close:
+                peer.shutdown(socket.SHUT_RDWR)
+
+        self.answer = answer
 
     def _accept(self) -> None:
         while True:
@@ -68,6 +104,51 @@ def read_until(peer: socket.socket, end: bytes) -> bytes:
     return got
 
 
+def bare(head: bytes) -> bytes:
+    """A request head without what the sidecar adds to every request."""
+    return b"".join(line for line in head.splitlines(keepends=True) if not line.lower().startswith(_ADDED))
+
+
+def plain(raw: bytes) -> bytes:
+    """What a browser got, without the line by which a proxy names itself."""
+    return _VIA.sub(b"", raw)
+
+
+def read_body(peer: socket.socket, head: bytes) -> bytes:
+    """The body that this request head announces, out of its chunks. Raises OSError where it breaks off."""
+    length = re.search(rb"\r\ncontent-length: *([0-9]+)\r\n", head, re.IGNORECASE)
+    if length is not None:
+        return _exactly(peer, int(length[1]))
+    body = b""
+    while b"\r\ntransfer-encoding: chunked\r\n" in head.lower():
+        size = int(_line(peer), 16)
+        if not size:
+            while _line(peer):
+                pass
+            break
+        body += _exactly(peer, size)
+        if _exactly(peer, 2) != b"\r\n":
+            raise OSError("a chunk does not end")
+    return body
+
+
+def _exactly(peer: socket.socket, size: int) -> bytes:
+    got = bytearray()
+    while len(got) < size:
+        chunk = peer.recv(min(size - len(got), 1 << 20))
+        if not chunk:
+            raise OSError("the body broke off")
+        got += chunk
+    return bytes(got)
+
+
+def _line(peer: socket.socket) -> bytes:
+    line = read_until(peer, b"\r\n")
+    if not line:
+        raise OSError("the body broke off")
+    return line[:-2]
+
+
 def read_all(peer: socket.socket) -> bytes:
     """Everything until the end of the connection; a reset ends it too."""
     got = bytearray()
@@ -81,20 +162,38 @@ def read_all(peer: socket.socket) -> bytes:
 
 @contextmanager
 def a_sidecar(
-    folder: Path, port: int, *flags: str, stderr: int | None = None
+    folder: Path,
+    port: int,
+    *flags: str,
+    stderr: int | None = None,
+    policy: str = POLICY,
+    upstream: str = "",
+    store: str = "",
+    env: Mapping[str, str] | None = None,
+    constants: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
-    """`consent-mw serve` as a process, with its port and its admin port; what it logs is in `err`."""
-    (folder / "policy.toml").write_text(POLICY)
-    command = [sys.executable, "-m", "consent_mw.cli", "serve", "--policy", str(folder / "policy.toml")]
-    command += ["--upstream", f"http://127.0.0.1:{port}", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-    command += ["--store", f"sqlite:///{folder / 'c.db'}", "--drain", "3s", *flags]
+    """`consent-mw serve` as a process, with its port and its admin port; what it logs is in `err`. `constants` are
+    changed in its modules, `upstream` and `store` take the place of the origin's port and of a file in the folder."""
+    (folder / "policy.toml").write_text(policy)
+    command = [sys.executable, "-m", "consent_mw.cli"]
+    if constants:
+        command = [sys.executable, str(Path(__file__).with_name("launch.py")), json.dumps(constants)]
+    command += [
+        "serve",
+        "--policy",
+        str(folder / "policy.toml"),
+        "--upstream",
+        upstream or f"http://127.0.0.1:{port}",
+    ]
+    command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    command += ["--store", store or f"sqlite:///{folder / 'c.db'}", "--drain", "3s", *flags]
     with (folder / "err").open("w") as errors:
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=stderr or errors,
             text=True,
-            env={**os.environ, "CONSENT_MW_KEYS": KEY},
+            env={**os.environ, "CONSENT_MW_KEYS": KEY, **(env or {})},
         )
     assert process.stdout is not None
     try:
@@ -117,3 +216,39 @@ def ask(port: int, raw: bytes) -> bytes:
     with connect(port) as peer:
         peer.sendall(raw)
         return read_all(peer)
+
+
+def trickle(port: int, raw: bytes) -> bytes:
+    """What comes back where each byte travels alone."""
+    with connect(port) as peer:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            for place in range(len(raw)):
+                peer.sendall(raw[place : place + 1])
+                time.sleep(0.0003)
+        except OSError:
+            pass  # refused before its end
+        return read_all(peer)
+
+
+def counted(admin: int, line: str) -> int:
+    """What /metrics counts under this name and these labels; 0 where it is not there."""
+    text = ask(admin, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").decode()
+    found = re.search(rf"^{re.escape(line)} (\S+)$", text, re.MULTILINE)
+    return int(float(found[1])) if found else 0
+
+
+def assert_refused(got: bytes, status: int) -> None:
+    """Hold that this is one refusal, whole, and that the connection ended after it."""
+    head, _, body = got.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    assert first.startswith(b"HTTP/1.1 %d " % status), got
+    lines = [line for line in lines if not line.startswith(b"Allow: ")]
+    assert lines == [
+        b"Content-Type: text/plain; charset=utf-8",
+        b"Content-Length: %d" % len(body),
+        b"Cache-Control: no-store",
+        b"Connection: close",
+    ]
+    assert body.count(b"\n") == 1
+    assert body.endswith(b"\n")

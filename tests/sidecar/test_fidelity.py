@@ -35,8 +35,8 @@ def test_a_target_arrives_as_it_came(port: int, origin: Origin, target: bytes) -
     assert origin.requests == [b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n"]
 
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "PURGE", "QUERY", "get", "M-SEARCH",
-           "!#$%&'*+-.^_`|~09"]  # fmt: skip
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "PURGE", "QUERY", "get",
+           "M-SEARCH", "!#$%&'*+-.^_`|~09"]  # fmt: skip
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -76,7 +76,7 @@ REMOVED = {
     "ours, nominated": b"Connection: consent-allows, consent-jurisdiction, consent-features",
     "ours, sent and nominated": b"consent-allows: analytics\r\nConnection: consent-allows",
     # nominations that would take away what the site needs
-    "forwarding fields, nominated": b"Connection: x-forwarded-for, x-forwarded-proto, x-forwarded-host, via, forwarded",
+    "forwarding fields, nominated": b"Connection: x-forwarded-for, x-forwarded-proto, x-forwarded-host, via",
     "the host, nominated": b"Connection: host",
     "the length, nominated": b"Connection: content-length, transfer-encoding",
 }  # fmt: skip

@@ -7,6 +7,7 @@ import os
 import re
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -34,12 +35,13 @@ class Origin:
     """A site that answers with raw bytes: `answer` gets the socket and each request head; heads are kept, and so
     are the requests that came whole, without what a proxy adds and with their bodies out of their chunks."""
 
-    def __init__(self, listener: socket.socket | None = None) -> None:
+    def __init__(self, listener: socket.socket | None = None, context: ssl.SSLContext | None = None) -> None:
         self.heads: list[bytes] = []
         self.requests: list[bytes] = []
         self.accepted = 0
         self.answer: Answer = lambda peer, head: peer.sendall(OK)
         self.gone = threading.Event()
+        self._context = context
         self._listener = listener or socket.create_server(("127.0.0.1", 0))
         where = self._listener.getsockname()
         self.port = where[1] if isinstance(where, tuple) else 0
@@ -64,7 +66,7 @@ class Origin:
             self.requests.append(bare(head) + read_body(peer, head))
             peer.sendall(raw)
             if close:
-                peer.shutdown(socket.SHUT_RDWR)
+                drop(peer)
 
         self.answer = answer
 
@@ -78,13 +80,14 @@ class Origin:
             peer.settimeout(10)
             threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
-    def _serve(self, peer: socket.socket) -> None:
-        with peer:
+    def _serve(self, raw: socket.socket) -> None:
+        with raw:
             try:
+                peer = raw if self._context is None else self._context.wrap_socket(raw, server_side=True)
                 while head := read_until(peer, b"\r\n\r\n"):
                     self.heads.append(head)
                     self.answer(peer, head)
-            except OSError:
+            except (OSError, ValueError):  # wrapped sockets that are closed raise the latter
                 pass
             self.gone.set()
 
@@ -102,6 +105,12 @@ def read_until(peer: socket.socket, end: bytes) -> bytes:
             return b""
         got += byte
     return got
+
+
+def drop(peer: socket.socket) -> None:
+    """End a connection to the site, unread bytes and all. Raises ConnectionAbortedError, which ends its thread."""
+    peer.shutdown(socket.SHUT_RDWR)
+    raise ConnectionAbortedError
 
 
 def bare(head: bytes) -> bytes:
@@ -198,8 +207,8 @@ def a_sidecar(
     assert process.stdout is not None
     try:
         assert select.select([process.stdout], [], [], 15)[0], "the sidecar did not start"
-        ports = re.findall(r"://127\.0\.0\.1:(\d+)", process.stdout.readline())
-        yield process, int(ports[0]), int(ports[2])
+        ports = re.findall(r"(?:listening on|admin) \S+:(\d+)", process.stdout.readline())
+        yield process, int(ports[0]), int(ports[1])
     finally:
         process.kill()
         process.wait(10)

@@ -221,3 +221,12 @@ def test_an_early_answer_of_a_site_that_reads_on_arrives_once(port: int, origin:
         for _ in range(9):
             peer.sendall(bytes(10_000))
         assert plain(got + read_all(peer)) == LAST_OK
+
+
+@pytest.mark.xfail(strict=True, reason="an answer that waits for the turn's end is dropped by the browser's end")
+def test_a_browser_that_said_all_it_has_to_say_loses_no_answer(port: int, origin: Origin) -> None:
+    for _ in range(2000):
+        with connect(port) as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            peer.shutdown(socket.SHUT_WR)
+            assert plain(read_all(peer)) == OK

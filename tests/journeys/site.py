@@ -200,7 +200,7 @@ class _Taker(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def listening(server: S) -> Iterator[S]:
     """This server, in a thread of its own while the block runs."""
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield server

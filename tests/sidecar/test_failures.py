@@ -118,12 +118,22 @@ def shop(running: Shop) -> Shop:
 
 @contextlib.contextmanager
 def filled(folder: Path, shop: Shop) -> Iterator[None]:
-    """No byte more fits where the store is."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
+    """No byte more fits where the store is, and what it gives back is taken at once."""
+    ballast, done = folder / "ballast", threading.Event()
+
+    def fill() -> None:
+        with ballast.open("wb", buffering=0) as file:
+            while not done.wait(0.001):
+                with contextlib.suppress(OSError):
+                    while True:
+                        file.write(bytes(4096))
+
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    assert until(lambda: os.statvfs(folder).f_bavail == 0)
     yield
+    done.set()
+    thread.join()
     ballast.unlink()
 
 

@@ -117,23 +117,37 @@ def shop(running: Shop) -> Shop:
 
 
 @contextlib.contextmanager
+def again_and_again(harm: Callable[[], None]) -> Iterator[None]:
+    """Do harm until the block ends: what works on in its memory would undo it once."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(0.002):
+            with contextlib.suppress(OSError):
+                harm()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextlib.contextmanager
 def filled(folder: Path, shop: Shop) -> Iterator[None]:
     """No byte more fits where the store is, and what it gives back is taken at once."""
-    ballast, done = folder / "ballast", threading.Event()
+    ballast = folder / "ballast"
 
     def fill() -> None:
-        with ballast.open("wb", buffering=0) as file:
-            while not done.wait(0.001):
-                with contextlib.suppress(OSError):
-                    while True:
-                        file.write(bytes(4096))
+        with ballast.open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
 
-    thread = threading.Thread(target=fill, daemon=True)
-    thread.start()
-    assert until(lambda: os.statvfs(folder).f_bavail == 0)
-    yield
-    done.set()
-    thread.join()
+    with again_and_again(fill):
+        assert until(lambda: os.statvfs(folder).f_bavail == 0)
+        yield
     ballast.unlink()
 
 
@@ -164,11 +178,14 @@ def replaced(folder: Path, shop: Shop) -> Iterator[None]:
 @contextlib.contextmanager
 def spoilt(folder: Path, shop: Shop) -> Iterator[None]:
     """The store's bytes are overwritten in place."""
-    for file in folder.glob("c.db*"):
-        size = file.stat().st_size
-        with file.open("r+b") as opened:
-            opened.write(os.urandom(size))
-    yield
+
+    def overwrite() -> None:
+        for file in folder.glob("c.db*"):
+            with file.open("r+b") as opened:
+                opened.write(os.urandom(file.stat().st_size))
+
+    with again_and_again(overwrite):
+        yield
 
 
 @pytest.fixture

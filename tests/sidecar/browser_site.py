@@ -55,9 +55,8 @@ async def form(request: Request) -> Response:
 
 async def hello(request: Request) -> Response:
     """A page that says a name."""
-    return HTMLResponse(
-        f"<!doctype html><link rel=icon href=data:,><title>Hello</title><p id=hello>Hello {request.query_params['name']}"
-    )
+    said = f"<p id=hello>Hello {request.query_params['name']}"
+    return HTMLResponse(f"<!doctype html><link rel=icon href=data:,><title>Hello</title>{said}")
 
 
 async def download(request: Request) -> Response:

@@ -22,6 +22,7 @@ LONGEST_LINE_KEPT: Final = 128
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")
+_VERSION = re.compile(rb"HTTP/[0-9](?:\.[0-9])?")
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -122,8 +123,8 @@ def assemble(line: tuple[bytes, bytes, bool], read: Read) -> RequestHead | Refus
     options = _NO_OPTIONS if said is None else _OPTIONS.get(said) or _options([said])
     if b"connection" in repeated:
         options = _options(repeated[b"connection"])
-    expect = seen.get(b"expect", b"")
-    if expect and (b"expect" in repeated or expect.lower() != b"100-continue"):
+    expect = seen.get(b"expect")
+    if expect is not None and (b"expect" in repeated or expect.lower() != b"100-continue"):
         return Refusal(417, "this expectation cannot be met")
     keep_alive = b"keep-alive" in options if http10 else b"close" not in options
     upgrade = b""
@@ -131,7 +132,7 @@ def assemble(line: tuple[bytes, bytes, bool], read: Read) -> RequestHead | Refus
         upgrade = _upgrade(repeated.get(b"upgrade", [seen.get(b"upgrade", b"")]))
     return RequestHead(
         method, target, fields, seen, repeated, host, length, http10, keep_alive, upgrade,
-        bool(expect) and not http10, options,
+        expect is not None and not http10, options,
     )  # fmt: skip
 
 
@@ -149,8 +150,10 @@ def _options(values: Sequence[bytes]) -> frozenset[bytes]:
 
 def _request_line(line: bytes) -> tuple[bytes, bytes, bool] | Refusal:
     parts = line.split(b" ")
-    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
+    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or not _VERSION.fullmatch(parts[2]):
         return Refusal(400, "the request line is malformed")
+    if parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
+        return Refusal(505, "the versions of HTTP here are 1.0 and 1.1")
     method, target, version = parts
     if len(target) > LONGEST_TARGET:
         return Refusal(414, f"the request target is longer than {LONGEST_TARGET} bytes")
@@ -190,8 +193,9 @@ def _locate(
     if (host is not None and not _HOST.fullmatch(host)) or (absolute and not _HOST.fullmatch(absolute[1])):
         return Refusal(400, "the Host is malformed")
     if absolute is not None:
-        named, target = absolute[1], absolute[2] or b"/"
-        target = target if target.startswith(b"/") else b"/" + target
+        # An OPTIONS for a whole server has no path of its own (RFC 9112 3.2.4).
+        named, target = absolute[1], absolute[2] or (b"*" if method == b"OPTIONS" else b"/")
+        target = b"/" + target if target.startswith(b"?") else target
         stands = request_field(b"Host", named)
         places = [index for index, field in enumerate(fields) if field[0] == b"host"]
         if places:

@@ -126,6 +126,10 @@ REFUSED = {
         417,
         POST + b"Expect: 100-continue\r\nExpect: x\r\n" + LENGTH + b"\r\nhello",
     ),
+    "two expectations, the first empty": (
+        417,
+        POST + b"Expect:\r\nExpect: x\r\n" + LENGTH + b"\r\nhello",
+    ),
     "expectation behind a letter": (417, POST + b"Expect: y 100-continue\r\n" + LENGTH + b"\r\nhello"),
     "folded expectation": (400, POST + b"Expect:\r\n 100-continue\r\n" + LENGTH + b"\r\nhello"),
 }

@@ -17,7 +17,7 @@ OLD = b"GET / HTTP/1.0\r\nHost: a\r\n\r\n"
 DONE = b"HTTP/1.1 200 OK\r\n"
 SIZED = b"Content-Length: 2\r\n\r\nok"
 LAST = b"Connection: close\r\n"
-FRESH = b"cache-control: private, no-cache\r\nvary: Cookie, DNT, Sec-GPC\r\n"
+FRESH = b"Cache-Control: private, no-cache\r\nVary: Cookie, DNT, Sec-GPC\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -37,14 +37,15 @@ KEPT = {
         GET, DONE + b"X: " + bytes(range(0x80, 0x100)) + b"\r\n" + SIZED,
         ended(DONE + b"X: " + bytes(range(0x80, 0x100)) + b"\r\n"), True,
     ),
+    "a folded field": (GET, DONE + b"X: a \r\n\t b\r\n" + SIZED, ended(DONE + b"X: a b\r\n"), True),
     "an empty value": (GET, DONE + b"X:\r\n" + SIZED, ended(DONE + b"X: \r\n"), True),
     "a long value": (GET, DONE + b"X: " + b"a" * 200_000 + b"\r\n" + SIZED,
                      ended(DONE + b"X: " + b"a" * 200_000 + b"\r\n"), True),
     "very many fields": (GET, DONE + b"X: 1\r\n" * 1000 + SIZED, ended(DONE + b"X: 1\r\n" * 1000), True),
     "each Set-Cookie by itself": (
         GET, DONE + b"Set-Cookie: session=a, b; Path=/\r\nX: 1\r\nset-cookie: session=c\r\n" + SIZED,
-        DONE + b"Set-Cookie: session=a, b; Path=/\r\nX: 1\r\nset-cookie: session=c\r\nContent-Length: 2\r\n"
-        + FRESH + LAST + b"\r\nok", True,
+        DONE + b"X: 1\r\nContent-Length: 2\r\n" + FRESH
+        + b"Set-Cookie: session=a, b; Path=/\r\nset-cookie: session=c\r\n" + LAST + b"\r\nok", True,
     ),
     "an unknown status": (GET, b"HTTP/1.1 299 Odd\r\n" + SIZED, ended(b"HTTP/1.1 299 Odd\r\n"), True),
     "a status of no class": (GET, b"HTTP/1.1 999 Odd\r\n" + SIZED, ended(b"HTTP/1.1 999 Odd\r\n"), True),
@@ -52,7 +53,6 @@ KEPT = {
     "neither reason nor space": (GET, b"HTTP/1.1 200\r\n" + SIZED, ended(b"HTTP/1.1 200 \r\n"), True),
     "a reason in high bytes": (
         GET, b"HTTP/1.1 200 K\xf6nnen\r\n" + SIZED, ended(b"HTTP/1.1 200 K\xf6nnen\r\n"), True),
-    "an empty line first": (GET, b"\r\n" + OK, LAST_OK, True),
     "a redirect": (GET, b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/x\r\nContent-Length: 0\r\n\r\n",
                    ended(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/x\r\n", b""), True),
     "a coded body": (GET, DONE + b"Content-Encoding: gzip\r\n" + SIZED,
@@ -63,7 +63,7 @@ KEPT = {
                             ended(b"HTTP/1.1 426 Upgrade Required\r\n"), True),
     # chunks
     "chunks": (GET, DONE + CHUNKED + b"\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n",
-               DONE + CHUNKED + LAST + b"\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n", True),
+               DONE + CHUNKED + LAST + b"\r\n2\r\nok\r\n0\r\n\r\n", True),
     "chunks in odd case": (GET, DONE + b"transfer-ENCODING: CHUNKED\r\n\r\n2\r\nok\r\n0\r\n\r\n",
                            DONE + CHUNKED + LAST + b"\r\n2\r\nok\r\n0\r\n\r\n", True),
     "chunks with extensions": (GET, DONE + CHUNKED + b"\r\n2;a=b\r\nok\r\n0;c\r\n\r\n",
@@ -77,7 +77,7 @@ KEPT = {
         HEAD, DONE + b"Content-Length: 99\r\n\r\n", DONE + b"Content-Length: 99\r\n" + LAST + b"\r\n",
                            True),
     "head with chunks": (HEAD, DONE + CHUNKED + b"\r\n", DONE + LAST + b"\r\n", True),
-    "head of unknown length": (HEAD, DONE + b"\r\n", DONE + LAST + b"\r\n", None),
+    "head of unknown length": (HEAD, DONE + b"\r\n", DONE + LAST + b"\r\n", True),
     "head with a body": (HEAD, OK, DONE + b"Content-Length: 2\r\n" + LAST + b"\r\n", False),
     "204": (GET, b"HTTP/1.1 204 No\r\n\r\n", b"HTTP/1.1 204 No\r\n" + LAST + b"\r\n", True),
     "204 with a length": (
@@ -98,8 +98,6 @@ KEPT = {
     "the site closes": (GET, DONE + LAST + SIZED, LAST_OK, False),
     "HTTP/1.0": (GET, b"HTTP/1.0 200 OK\r\n" + SIZED, LAST_OK, False),
     "HTTP/1.0 kept alive": (GET, b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + SIZED, LAST_OK, True),
-    "chunks in HTTP/1.0": (GET, b"HTTP/1.0 200 OK\r\n" + CHUNKED + b"\r\n2\r\nok\r\n0\r\n\r\n",
-                           DONE + CHUNKED + LAST + b"\r\n2\r\nok\r\n0\r\n\r\n", False),
     "bytes after the body": (GET, OK + b"more", LAST_OK, False),
     "an answer after the answer": (GET, OK + OK.replace(b"ok", b"no"), LAST_OK, False),
     "bytes after the last chunk": (GET, DONE + CHUNKED + b"\r\n2\r\nok\r\n0\r\n\r\nmore",
@@ -121,14 +119,14 @@ KEPT = {
 
 @pytest.mark.parametrize(("asked", "said", "got", "again"), KEPT.values(), ids=KEPT)
 def test_an_answer_arrives_as_it_was_said(
-    port: int, origin: Origin, asked: bytes, said: bytes, got: bytes, again: bool | None
+    port: int, origin: Origin, asked: bytes, said: bytes, got: bytes, again: bool
 ) -> None:
     origin.say(said)
     assert plain(ask(port, asked)) == got
     accepted = origin.accepted
     origin.reset()
     assert plain(ask(port, GET)) == LAST_OK
-    assert again in (None, origin.accepted == accepted)
+    assert (origin.accepted == accepted) is again
 
 
 @pytest.mark.parametrize("case", ["plain", "chunks", "204", "head with a length", "304 with a length", "hints"])
@@ -223,7 +221,6 @@ def test_an_early_answer_of_a_site_that_reads_on_arrives_once(port: int, origin:
         assert plain(got + read_all(peer)) == LAST_OK
 
 
-@pytest.mark.xfail(strict=True, reason="an answer that waits for the turn's end is dropped by the browser's end")
 def test_a_browser_that_said_all_it_has_to_say_loses_no_answer(port: int, origin: Origin) -> None:
     for _ in range(2000):
         with connect(port) as peer:

@@ -21,6 +21,11 @@ BROKEN = {
     "bytes of HTTP/2": b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80\0\x04\0\x01\0\0",
     "random bytes": bytes(range(256)),
     "HTTP/1.2": b"HTTP/1.2 200 OK\r\n" + SIZED,
+    "a status below all classes": b"HTTP/1.1 099 Odd\r\n" + SIZED,
+    "status nought": b"HTTP/1.1 000 Odd\r\n" + SIZED,
+    "HTTP/2.0": b"HTTP/2.0 200 OK\r\n" + SIZED,
+    "an octal length": DONE + b"Content-Length: 02\r\n\r\nok",
+    "an empty line first": b"\r\n" + DONE + SIZED,
     "half a status line": b"HTTP/1.1 20",
     "half a head": DONE + b"Content-Length: 2\r\n",
     "two digits of status": b"HTTP/1.1 20 OK\r\n" + SIZED,
@@ -32,8 +37,7 @@ BROKEN = {
     "a carriage return in a value": DONE + b"X: a\rb\r\n" + SIZED,
     "a null in a value": DONE + b"X: \0\r\n" + SIZED,
     "a control character in a value": DONE + b"X: \x01\r\n" + SIZED,
-    "a folded field": DONE + b"X: a\r\n b\r\n" + SIZED,
-    "a folded Set-Cookie": DONE + b"Set-Cookie: session=1;\r\n Path=/\r\n" + SIZED,
+    "a folded first field": DONE + b" X: a\r\n" + SIZED,
     "a folded length": DONE + b"Content-Length: 2\r\n 0\r\n\r\nok",
     "a space before a colon": DONE + b"X : 1\r\n" + SIZED,
     "a space before the length's colon": DONE + b"Content-Length : 2\r\n\r\nok",
@@ -53,6 +57,7 @@ BROKEN = {
     "a length beyond 64 bits": DONE + b"Content-Length: 18446744073709551618\r\n\r\nok",
     "a length and chunks": DONE + b"Content-Length: 2\r\n" + CHUNKED + b"\r\n2\r\nok\r\n0\r\n\r\n",
     "chunks and a length": DONE + CHUNKED + b"Content-Length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "chunks in HTTP/1.0": b"HTTP/1.0 200 OK\r\n" + CHUNKED + b"\r\n2\r\nok\r\n0\r\n\r\n",
     "identity": DONE + b"Transfer-Encoding: identity\r\n\r\nok",
     "gzip": DONE + b"Transfer-Encoding: gzip\r\n\r\nok",
     "gzip, chunked": DONE + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
@@ -92,18 +97,3 @@ def test_an_interim_answer_has_no_body(port: int, origin: Origin) -> None:
     origin.say(b"HTTP/1.1 103 Hints\r\nLink: <x>\r\n" + SIZED, close=True)
     got = ask(port, b"POST / HTTP/1.1\r\n" + CLOSE + b"Content-Length: 0\r\n\r\n")
     assert_failed(got.removeprefix(b"HTTP/1.1 103 Hints\r\nLink: <x>\r\n\r\n"))
-
-
-ODD = {
-    "a status below all classes": b"HTTP/1.1 099 Odd\r\n" + SIZED,
-    "status nought": b"HTTP/1.1 000 Odd\r\n" + SIZED,
-    "HTTP/2.0": b"HTTP/2.0 200 OK\r\n" + SIZED,
-    "an octal length": DONE + b"Content-Length: 02\r\n\r\nok",
-}
-
-
-@pytest.mark.xfail(strict=True, reason="an answer of this kind is passed on")
-@pytest.mark.parametrize("raw", ODD.values(), ids=ODD)
-def test_what_is_hardly_an_answer_becomes_a_502(port: int, origin: Origin, raw: bytes) -> None:
-    origin.say(raw)
-    assert_failed(ask(port, GET))

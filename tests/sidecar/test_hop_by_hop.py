@@ -38,8 +38,7 @@ REMOVED = {
     "proxy-connection": b"Proxy-Connection: keep-alive",
     "proxy-authenticate": b"Proxy-Authenticate: Basic",
     "proxy-authorization": b"Proxy-Authorization: Basic YTpi",
-    "te": b"TE: trailers",
-    "te of more": b"TE: gzip;q=0.5, trailers",
+    "te of codings": b"TE: gzip;q=0.5, deflate",
     "trailer": b"Trailer: X",
     "upgrade that no connection option asks for": b"Upgrade: websocket",
     "http/2 settings": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk",
@@ -103,6 +102,8 @@ KEPT = {
                         [b"consent: 1", b"consent-x: 1", b"x-consent-allows: 1"]),
     "names like those of forwarding": (b"X-Forwarded: 1\r\nX-Forwarded-Forx: 1",
                                        [b"X-Forwarded: 1", b"X-Forwarded-Forx: 1"]),
+    "trailers, which we ask for ourselves": (b"TE: trailers", [b"Connection: TE", b"TE: trailers"]),
+    "trailers among codings": (b"te: gzip;q=0.5, Trailers", [b"Connection: TE", b"TE: trailers"]),
     "a chain of proxies": (b"Via: 1.0 a, 1.1 b (c)\r\nvia: 2 d", [b"Via: 1.0 a, 1.1 b (c)", b"via: 2 d"]),
 }  # fmt: skip
 

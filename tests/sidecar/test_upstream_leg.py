@@ -233,7 +233,6 @@ NO_NAMES = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="it is taken, and no visitor is ever answered")
 @pytest.mark.parametrize("upstream", NO_NAMES.values(), ids=NO_NAMES)
 def test_what_cannot_be_a_name_is_told_before_it_is_served(upstream: str) -> None:
     with pytest.raises(ServeError):

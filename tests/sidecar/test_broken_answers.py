@@ -97,3 +97,10 @@ def test_an_interim_answer_has_no_body(port: int, origin: Origin) -> None:
     origin.say(b"HTTP/1.1 103 Hints\r\nLink: <x>\r\n" + SIZED, close=True)
     got = ask(port, b"POST / HTTP/1.1\r\n" + CLOSE + b"Content-Length: 0\r\n\r\n")
     assert_failed(got.removeprefix(b"HTTP/1.1 103 Hints\r\nLink: <x>\r\n\r\n"))
+
+
+@pytest.mark.xfail(strict=True, reason="each of them is passed on")
+def test_a_length_that_is_said_twice_is_passed_on_once(port: int, origin: Origin) -> None:
+    origin.say(DONE + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok")
+    got = ask(port, GET)
+    assert got.count(b"Content-Length") == 1

@@ -291,3 +291,34 @@ def test_a_browser_that_takes_its_time_holds_nobody(tmp_path: Path) -> None:
         for peer in slow:
             assert len(read_all(peer).partition(b"\r\n\r\n")[2]) == size
     origin.close()
+
+
+def test_who_comes_when_all_places_are_taken_is_told_so_and_not_kept(tmp_path: Path) -> None:
+    origin = Origin()
+    constants = {**CONSTANTS, "consent_mw.sidecar.downstream": {"MOST_CONNECTIONS": 2, "LINGERS": SHORT}}
+    with a_sidecar(tmp_path, origin.port, constants=constants) as (_, port, _admin), contextlib.ExitStack() as stack:
+        for _ in range(2):
+            peer = stack.enter_context(connect(port))
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert read_until(peer, b"ok").startswith(b"HTTP/1.1 200 ")
+        with connect(port) as late:
+            assert_refused(read_all(late), 503)
+        peer.close()
+        assert plain(ask_until(port, GET)) == LAST_OK
+    origin.close()
+
+
+def ask_until(port: int, raw: bytes) -> bytes:
+    """The answer to this once there is a place."""
+    end = time.monotonic() + 5
+    while (got := ask(port, raw)).startswith(b"HTTP/1.1 503 ") and time.monotonic() < end:
+        time.sleep(0.02)
+    return got
+
+
+@pytest.mark.xfail(strict=True, reason="nobody looks at its deadline")
+def test_who_stays_when_all_places_are_taken_is_put_out(tmp_path: Path) -> None:
+    constants = {**CONSTANTS, "consent_mw.sidecar.downstream": {"MOST_CONNECTIONS": 0, "LINGERS": SHORT}}
+    with a_sidecar(tmp_path, 1, constants=constants) as (_, port, _admin), connect(port) as late:
+        assert_refused(read_all(late), 503)
+        assert not drip(late, b"a" * 100)

@@ -172,29 +172,6 @@ def test_a_refused_upload_gets_the_sites_reason(port: int, origin: Origin) -> No
     assert got.endswith(b"big")
 
 
-BROKEN = {
-    "not HTTP": b"SSH-2.0-x\r\n\r\n",
-    "nothing": b"",
-    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
-    "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "gzip coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "protocol unasked": b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
-    "endless head": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 300_000 + b"\r\n\r\n",
-}
-
-
-@pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
-def test_an_answer_that_cannot_be_framed_is_a_502_in_a_sentence(port: int, origin: Origin, raw: bytes) -> None:
-    def answer(peer: socket.socket, head: bytes) -> None:
-        peer.sendall(raw)
-        peer.shutdown(socket.SHUT_RDWR)
-
-    origin.answer = answer
-    got = ask(port, b"POST / HTTP/1.1\r\n" + CLOSE + b"Content-Length: 0\r\n\r\n")
-    assert got.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
-    assert b"the site behind this proxy" in got
-
-
 def test_hints_arrive_without_cookies(port: int, origin: Origin) -> None:
     origin.answer = lambda peer, head: peer.sendall(b"HTTP/1.1 103 Hints\r\nLink: x\r\nSet-Cookie: a=b\r\n\r\n" + OK)
     got = ask(port, b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n")

@@ -24,8 +24,8 @@ DROPPED = [
     # what changes how it is understood
     "If-Match", "Sec-Fetch-Site", "Location", "Retry-After", "Warning", "Date",
 ]  # fmt: skip
-DROPPED_FROM_REQUESTS = ["Cookie", "content_length", "Transfer_Encoding", "X-Forwarded-For", "X_Forwarded_For", "X-Forwarded-Host", "X-Real-IP", "Forwarded",
-                         "Range"]  # fmt: skip
+DROPPED_FROM_REQUESTS = ["Cookie", "content_length", "Transfer_Encoding", "X-Forwarded-For", "X_Forwarded_For",
+                         "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Range"]  # fmt: skip
 DROPPED_FROM_ANSWERS = ["Set-Cookie", "Cache-Control", "Vary", "ETag", "Expires", "Age", "Last-Modified",
                         "CDN-Cache-Control", "Surrogate-Control", "Clear-Site-Data", "Content-Security-Policy",
                         "Link", "Refresh", "Strict-Transport-Security", "Access-Control-Allow-Origin"]  # fmt: skip

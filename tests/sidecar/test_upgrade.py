@@ -93,6 +93,7 @@ def opened(address: str, site: Site) -> Iterator[ClientConnection]:
         f"{address}/ws?a=%20b", additional_headers=sent, subprotocols=SPOKEN[1:], max_size=LARGEST, proxy=None
     ) as connection:
         yield connection
+    assert site.ended.wait(5)
 
 
 MESSAGES = {

@@ -43,7 +43,8 @@ _SCHEMA = (
     """CREATE TRIGGER outbox_shrinks AFTER DELETE ON outbox
   BEGIN UPDATE size SET bytes = bytes - length(OLD.body); END""",
 )
-_PROBE = "UPDATE size SET bytes = bytes"
+_PROBE = "PRAGMA application_id = 0"
+"""Writes a page whatever stands in it; an UPDATE to the same value writes none."""
 
 _RECEIPT = "id, root, previous, at, jws"
 _COLUMNS = "id, vendor, event_id, kind, body, visitor, receipt, jurisdiction, purpose, policy, created, attempts"
@@ -289,7 +290,7 @@ def _prepare(db: sqlite3.Connection) -> None:
     if version > SCHEMA_VERSION:
         raise sqlite3.DatabaseError("it was written by a newer version")
     if version == SCHEMA_VERSION:
-        db.execute(_PROBE)
+        db.execute("UPDATE size SET bytes = bytes")
         return
     if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise sqlite3.DatabaseError("it is another program's database")

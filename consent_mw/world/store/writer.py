@@ -136,16 +136,17 @@ class Writer:
         try:
             if not self._healthy:
                 db.execute(self._probe)
-                self._healthy = True
             busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.Error:
             self._healthy = False
             return False
+        self._healthy = True
         return not busy
 
     def _commit(self, db: sqlite3.Connection, group: Sequence[_Request]) -> None:
         """Do these requests in order and commit; each answers only once it is on disk."""
         writes = any(request.writes for request in group)
+        before = db.total_changes
         try:
             db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
             answers = [_do(db, request) for request in group]
@@ -157,7 +158,8 @@ class Writer:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
         else:
-            self._healthy = self._healthy or writes
+            # A claim of nothing succeeds on a full disk as well.
+            self._healthy = self._healthy or db.total_changes != before
         for request, answer in zip(group, answers, strict=True):
             if isinstance(answer, StoreError):
                 request.future.set_exception(answer)

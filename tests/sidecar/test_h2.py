@@ -114,7 +114,7 @@ def test_a_preface_may_come_byte_by_byte(port: int) -> None:
 def test_a_preface_after_a_request_is_refused(port: int, before: bytes) -> None:
     got = ask(port, before + PREFACE + frame(4, 0, 0))
     assert got.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b"\r\n\r\nokHTTP/1.1 400 Bad Request\r\n" in got
+    assert b"\r\n\r\nokHTTP/1.1 505 HTTP Version Not Supported\r\n" in got
 
 
 def test_nobody_is_upgraded_to_http_2(port: int, origin: Origin) -> None:

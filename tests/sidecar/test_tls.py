@@ -101,7 +101,7 @@ def test_a_truncated_answer_is_never_finished_as_if_whole(port: int, origin: Ori
 
 @pytest.mark.parametrize("protocols", [("http/1.1",), ()], ids=["http/1.1", "nothing"])
 def test_http_2_is_spoken_over_tls_only_where_it_was_agreed_on(port: int, protocols: tuple[str, ...]) -> None:
-    assert ask(port, PREFACE + frame(4, 0, 0), *protocols).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert ask(port, PREFACE + frame(4, 0, 0), *protocols).startswith(b"HTTP/1.1 505 HTTP Version Not Supported\r\n")
 
 
 def test_a_browser_that_agreed_on_http_2_speaks_it(port: int) -> None:

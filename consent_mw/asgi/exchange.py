@@ -291,7 +291,8 @@ class Exchange:
         if enforcement.ends or enforcement.shows or (enforcement.identifies and self.identifier is None):
             return False
         issued = self.consent.issued
-        return self.rules.enforced and not (issued and self.now - issued > REISSUE_AFTER)
+        old = issued and self.now - issued > REISSUE_AFTER
+        return self.rules.enforced and not old and not self.gate.failing
 
     def _reply_key(self) -> tuple[Enforcement | None, bool, bool, bytes, bool]:
         asked = self.seen
@@ -396,9 +397,13 @@ class Exchange:
     def _set_cookies(self, answer: ResponseHead) -> Fields:
         """The answer's Set-Cookie fields, each brought under the rules."""
         enforcement = self._current()
+        failing = self.gate.failing
         kept: Fields = []
         for field in [field for field in answer.fields if field[0] == b"set-cookie"]:
             line = enforcement.set_cookie(field[1], self.now)
+            # Without a store nothing non-essential is set (SPEC 10).
+            if failing and line is not None and not self.rules.essential(line, self.now):
+                line = None
             if line is None:
                 self._dropped += 1
             elif line is field[1]:

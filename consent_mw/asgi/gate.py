@@ -292,6 +292,11 @@ class Gate:
         """Whether the store takes what it is given."""
         return self.store is not None and self.store.healthy
 
+    @property
+    def failing(self) -> bool:
+        """Whether there should be a store that takes what it is given, and is none."""
+        return self.started and not self.healthy
+
     def is_bot(self, exchange: Exchange) -> bool:
         """Whether the user agent says that it is a program."""
         return self.devices.read(exchange.seen.first(b"user-agent")).bot

@@ -18,6 +18,7 @@ from consent_mw.core.policy import CookieRule, Policy
 from consent_mw.core.terms import Mode, Whereabouts
 from consent_mw.core.whereabouts import Location, Settled, settle
 from consent_mw.wire.address import Trust, read_address
+from consent_mw.wire.cookies import SetCookie
 from consent_mw.wire.fields import look_at
 from consent_mw.wire.remembered import Remembered
 
@@ -148,6 +149,15 @@ class Ruleset:
         if rule is None:
             return self.policy.keep_unlisted
         return rule.purpose in decision.allowed
+
+    def essential(self, raw: bytes, now: int) -> bool:
+        """Whether this Set-Cookie line is essential, or deletes."""
+        parsed = SetCookie.parse(raw)
+        if parsed is None:
+            return False
+        rule = self.cookie_rule(parsed.name)
+        purpose = self.policy.purpose(rule.purpose) if rule is not None else None
+        return parsed.is_deletion(now) or (purpose is not None and purpose.essential)
 
     def enforcement(self, decision: Decision) -> Enforcement:
         """What this decision does, worked out once."""

@@ -67,12 +67,12 @@ class Client(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
         self.secure = transport.get_extra_info("sslcontext") is not None
-        if len(self.plane.connections) >= MOST_CONNECTIONS:
-            self._refuse(Refusal(503, "too many connections; please try again"))
-            return
         self.plane.connections.add(self)
         self.plane.now = self._loop.time()
         self.wait(HEAD_WITHIN)
+        if len(self.plane.connections) > MOST_CONNECTIONS:
+            self._refuse(Refusal(503, "too many connections; please try again"))
+            return
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() == "h2":
             self._switch_to_h2(b"")

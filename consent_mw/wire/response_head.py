@@ -67,6 +67,8 @@ def read_response_head(raw: bytes, *, head: bool) -> ResponseHead | str:
     length = _length(seen, repeated, http10)
     if length is None:
         return "its framing is ambiguous"
+    if b"content-length" in repeated:
+        fields = _said_once(fields)
     bodiless = head or status == 204 or status == 304
     said = seen.get(b"connection")
     keeps = not http10
@@ -104,6 +106,12 @@ def _unfolded(lines: list[bytes]) -> list[bytes]:
         else:
             whole.append(line)
     return whole
+
+
+def _said_once(fields: Fields) -> Fields:
+    """The fields with one Content-Length, where each says the same."""
+    first = next(index for index, field in enumerate(fields) if field[0] == b"content-length")
+    return [field for index, field in enumerate(fields) if index == first or field[0] != b"content-length"]
 
 
 def _length(seen: dict[bytes, bytes], repeated: dict[bytes, list[bytes]], http10: bool) -> int | None:

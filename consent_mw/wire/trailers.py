@@ -14,7 +14,8 @@ _NEVER: Final = frozenset(
     {
         b"accept", b"authorization", b"clear-site-data", b"content-encoding", b"content-location",
         b"content-range", b"content-security-policy", b"content-type", b"date", b"dnt", b"expect", b"host",
-        b"link", b"location", b"max-forwards", b"pragma", b"priority", b"refresh", b"retry-after", b"sec-gpc",
+        b"link", b"location", b"max-forwards", b"origin", b"pragma", b"priority", b"referer", b"refresh",
+        b"retry-after", b"sec-gpc",
         b"strict-transport-security", b"tk", b"user-agent", b"warning", b"www-authenticate",
         b"access-control-allow-origin", b"access-control-allow-credentials", b"content-length",
     }

@@ -99,7 +99,6 @@ def test_an_interim_answer_has_no_body(port: int, origin: Origin) -> None:
     assert_failed(got.removeprefix(b"HTTP/1.1 103 Hints\r\nLink: <x>\r\n\r\n"))
 
 
-@pytest.mark.xfail(strict=True, reason="each of them is passed on")
 def test_a_length_that_is_said_twice_is_passed_on_once(port: int, origin: Origin) -> None:
     origin.say(DONE + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok")
     got = ask(port, GET)

@@ -316,7 +316,6 @@ def ask_until(port: int, raw: bytes) -> bytes:
     return got
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks at its deadline")
 def test_who_stays_when_all_places_are_taken_is_put_out(tmp_path: Path) -> None:
     constants = {**CONSTANTS, "consent_mw.sidecar.downstream": {"MOST_CONNECTIONS": 0, "LINGERS": SHORT}}
     with a_sidecar(tmp_path, 1, constants=constants) as (_, port, _admin), connect(port) as late:

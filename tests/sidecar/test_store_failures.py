@@ -153,7 +153,6 @@ def test_a_store_that_cannot_be_written_is_not_thought_well_of_meanwhile(tmp_pat
         assert not until(lambda: bool(shop.ready()["store"]), 2.0)  # the outbox is looked through within a second
 
 
-@pytest.mark.xfail(strict=True, reason="only our own identifier is held back")
 def test_without_a_store_the_site_sets_nothing_non_essential_either(tmp_path: Path) -> None:
     with a_shop(tmp_path) as shop, forbidden(tmp_path, shop):
         assert until(lambda: shop.visit().whole and not shop.ready()["store"])

@@ -77,7 +77,6 @@ def test_what_would_be_taken_for_an_answers_header_does_not_reach_the_browser(
     assert passed_on(port, origin, name)[1] == b""
 
 
-@pytest.mark.xfail(strict=True, reason="it is passed on")
 @pytest.mark.parametrize("name", ["Origin", "Referer"])
 def test_where_a_request_came_from_is_not_said_after_it(port: int, origin: Origin, name: str) -> None:
     assert passed_on(port, origin, name)[0] == b""

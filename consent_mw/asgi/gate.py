@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from consent_mw.asgi.banner import PageEdit, PageLinks, edit_page, edition
 from consent_mw.asgi.enforcement import Enforcement
@@ -39,10 +39,12 @@ from consent_mw.wire.receipts import Signer
 from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.token import Keyring, parse_keys
 from consent_mw.world.assets import Assets
-from consent_mw.world.delivery import Delivery
 from consent_mw.world.device import DeviceReader
 from consent_mw.world.geo import Locator
 from consent_mw.world.store import Store, open_store
+
+if TYPE_CHECKING:
+    from consent_mw.world.delivery import Delivery
 
 T = TypeVar("T")
 
@@ -56,11 +58,11 @@ class Gate:
         keyring: Keyring,
         store_url: str = "sqlite:///consent.db",
         *,
+        store: Store | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.keyring = keyring
-        self.signer = Signer(keyring)
-        self.public_keys = self.signer.jwks()
+        """`store`: one that somebody else opened, and delivers from; `store_url` is then not looked at."""
+        self._take_keys(keyring, Signer(keyring))
         self.assets = Assets()
         self.edition = edition(self.assets)
         self.devices = DeviceReader()
@@ -71,10 +73,10 @@ class Gate:
         self.started = False
         self.store: Store | None = None
         self._store_url = store_url
+        self._lent = store
         self._clock = clock
         self._delivery: Delivery | None = None
         self._starting: asyncio.Lock | None = None
-        self.tokens = Tokens(keyring)
         self._in_force = False
         self.locator = Locator(())
         self.adopt(policy)
@@ -94,22 +96,41 @@ class Gate:
         """The policy in force."""
         return self.rules.policy
 
-    def adopt(self, policy: Policy) -> None:
-        """Put this policy in force for every request from now on.
+    def adopt(self, policy: Policy, keyring: Keyring | None = None) -> None:
+        """Put this policy (and these keys) in force for every request from now on.
 
         Raises ServeError, and changes nothing, where a database that was whole before cannot be read now.
         """
+        self.prepare(policy, keyring)()
+
+    def prepare(self, policy: Policy, keyring: Keyring | None = None) -> Callable[[], None]:
+        """Work out all that this policy and these keys need; what is returned puts them in force and cannot fail.
+        May run in any thread. Raises as `adopt` does."""
         rules = Ruleset(policy)
         locator = Locator(policy.geo.databases)
         if self._in_force and locator.problems and not self.locator.problems:
             raise ServeError(f"a database cannot be read: {locator.problems[0]}")
         app = visitor_routes(rules)
-        self.locator = locator
-        self.app = app
-        self.rules = rules
-        self._in_force = True
-        if self._delivery is not None:
-            self._delivery.refresh()
+        signer = Signer(keyring) if keyring is not None and keyring.keys != self.keyring.keys else None
+
+        def put_in_force() -> None:
+            if keyring is not None and signer is not None:
+                self._take_keys(keyring, signer)
+            self.locator = locator
+            self.app = app
+            self.rules = rules
+            self._in_force = True
+            if self._delivery is not None:
+                self._delivery.refresh()
+
+        return put_in_force
+
+    def _take_keys(self, keyring: Keyring, signer: Signer) -> None:
+        self.keyring = keyring
+        self.signer = signer
+        self.public_keys = signer.jwks()
+        # What a key verified that is gone must not be believed any longer; nor do the new rules remember it.
+        self.tokens = Tokens(keyring)
 
     # life
 
@@ -121,18 +142,26 @@ class Gate:
         async with self._starting:
             if self.started:
                 return
-            try:
-                rule = self.policy.outbox
-                drops = rule.overflow is Overflow.DROP_OLDEST
-                self.store = open_store(self._store_url, max_size=rule.max_size, drop_oldest=drops)
-            except StoreError:
-                if strict:
-                    raise
-                self.count("store_failed")
-            if self.store is not None:
-                self._delivery = Delivery(self.store, lambda: self.policy, vendor_key, on_outcome=self._outcome)
-                await self._delivery.start()
+            if self._lent is None:
+                await self._open_store(strict=strict)
+            else:
+                self.store = self._lent
             self.started = True
+
+    async def _open_store(self, *, strict: bool) -> None:
+        from consent_mw.world.delivery import Delivery  # brings an HTTP client that a worker does without
+
+        rule = self.policy.outbox
+        drops = rule.overflow is Overflow.DROP_OLDEST
+        try:
+            self.store = open_store(self._store_url, max_size=rule.max_size, drop_oldest=drops)
+        except StoreError:
+            if strict:
+                raise
+            self.count("store_failed")
+            return
+        self._delivery = Delivery(self.store, lambda: self.policy, vendor_key, on_outcome=self._outcome)
+        await self._delivery.start()
 
     async def stop(self, drain: float = 5.0) -> None:
         """Deliver what can be delivered within `drain` seconds, then close the store."""

@@ -34,11 +34,13 @@ _MISSING = "put it there, or correct the path; it starts at the policy file's fo
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a policy file came to: a Policy unless there were errors, every Problem by place, and the text."""
+    """What a policy file came to: a Policy unless there were errors, every Problem by place, the text, and the bytes
+    that were read of a file."""
 
     policy: Policy | None
     problems: tuple[Problem, ...]
     source: str = ""
+    data: bytes = b""
 
 
 def load_policy(path: str | os.PathLike[str]) -> Policy:
@@ -56,6 +58,12 @@ def read_policy(path: str | os.PathLike[str]) -> Reading:
         data = _bytes_of(file)
     except (OSError, ValueError) as error:
         return _failed(_problem_of(error, file))
+    return read_policy_bytes(data, file)
+
+
+def read_policy_bytes(data: bytes, path: str | os.PathLike[str]) -> Reading:
+    """What these bytes say, as if they were in the file of this name."""
+    file = os.fspath(path)
     if len(data) > MAX_BYTES:
         return _failed(_file_problem(file, "file-too-large", "is larger than 1 MiB", "a policy is shorter"))
     try:
@@ -66,7 +74,7 @@ def read_policy(path: str | os.PathLike[str]) -> Reading:
         column = len(data[begin : error.start].decode("utf-8", "replace")) + 1
         message = f"byte `0x{data[error.start]:02x}` is not UTF-8"
         return _failed(Problem(Place(file, line, column), "not-utf-8", message, "save the file as UTF-8"))
-    return _parse(text, file, Path(file).absolute().parent, digest_of(data))
+    return replace(_parse(text, file, Path(file).absolute().parent, digest_of(data)), data=data)
 
 
 def parse_policy(text: str, file: str, *, base: Path | None) -> Reading:

@@ -60,6 +60,7 @@ async def answer(exchange: Exchange, choice: Choice) -> bool:
     )
     refusal = await _record(exchange, before, after, choice.how, agrees=agrees)
     if refusal is None:
+        exchange.gate.count(f"choice_{then_says.status.value}")
         await exchange.gate.recall_denied(exchange)
         return True
     if agrees:

@@ -5,19 +5,46 @@ Rule: what the operator got wrong is one sentence and exit 2, never a traceback.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
-from pathlib import Path
+from collections.abc import Callable
+from importlib import resources
+from typing import TypeVar
 
 import click
 
-from consent_mw.errors import KeysError, ServeError
-from consent_mw.sidecar.serving import Settings, prepare, serve
-from consent_mw.wire.token import Keyring, parse_keys
-from consent_mw.world.upstream import read_upstream
+from consent_mw.cli import cannot_run
+from consent_mw.errors import ConsentError, ServeError
+from consent_mw.sidecar.configuration import Configuration, problems_around, read_configuration
+from consent_mw.sidecar.loop import new_runner
+from consent_mw.sidecar.serving import serve
+from consent_mw.sidecar.settings import Settings
+from consent_mw.sidecar.sockets import Sockets, open_sockets
+from consent_mw.world.systemd import Notifier, take_sockets
+from consent_mw.world.upstream import Upstream, read_upstream
+
+T = TypeVar("T")
+
+EXAMPLES = {
+    "systemd": "consent-mw.service",
+    "socket": "consent-mw.socket",
+    "kubernetes": "kubernetes.yaml",
+    "container": "Containerfile",
+}
+"""What `--example` prints, and the file it stands in."""
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def read_example(name: str) -> str:
+    """The deployment example of this name."""
+    return (resources.files("consent_mw") / "data" / "deploy" / EXAMPLES[name]).read_text("utf-8")
+
+
+def _show_example(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    if name:
+        click.echo(read_example(name), nl=False)
+        context.exit()
 
 
 @click.command("serve")
@@ -26,72 +53,85 @@ _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to listen on.")
 @click.option("--uds", default="", help="A unix socket to listen on instead.")
 @click.option("--admin", default="", help="HOST:PORT of the admin port.")
+@click.option("--workers", type=click.IntRange(1, 512), default=1, show_default=True, help="Processes that serve.")
 @click.option(
     "--store", default="sqlite:///consent.db", show_default=True, help="Where receipts and events are kept."
 )
 @click.option("--keys-file", default="", help="A file with the signing keys (default: CONSENT_MW_KEYS).")
-@click.option("--drain", default="30s", show_default=True, help="How long requests may take to end at the end.")
+@click.option("--watch", is_flag=True, help="Reload when the policy or a file that it needs changes.")
+@click.option("--drain", default="30s", show_default=True, help="How long the end may take, from the first signal.")
 @click.option("--access-log", type=click.Choice(["off", "json"]), default="json", show_default=True)
-@click.option("--tls-cert", default="", help="A certificate chain in PEM: serve TLS, HTTP/2 and HTTP/1.1.")
-@click.option("--tls-key", default="", help="Its private key in PEM.")
 @click.option("--check", is_flag=True, help="Verify everything, then exit.")
+@click.option(
+    "--example",
+    type=click.Choice(list(EXAMPLES)),
+    is_eager=True,
+    expose_value=False,
+    callback=_show_example,
+    help="Print a file to deploy with, then exit.",
+)
 def command(
     policy: str,
     upstream: str,
     listen: str,
     uds: str,
     admin: str,
+    workers: int,
     store: str,
     keys_file: str,
+    watch: bool,
     drain: str,
     access_log: str,
-    tls_cert: str,
-    tls_key: str,
     check: bool,
 ) -> int:
     """Run the reverse proxy in front of a site."""
+    problems: list[ConsentError] = []
     settings = Settings(
         policy=policy,
-        upstream=read_upstream(upstream),
-        keyring=_keys(keys_file),
+        upstream=_tried(problems, Upstream("localhost", 80), read_upstream, upstream),
         store=store,
-        listen=_host_port(listen, "--listen"),
+        keys_file=keys_file,
+        listen=_tried(problems, ("127.0.0.1", 0), _host_port, listen, "--listen"),
         uds=uds,
-        admin=_host_port(admin, "--admin") if admin else None,
+        admin=_tried(problems, None, _host_port, admin, "--admin") if admin else None,
         admin_token=os.environ.get("CONSENT_MW_ADMIN_TOKEN", ""),
-        drain=_seconds(drain),
+        workers=workers,
+        drain=_tried(problems, 0.0, _seconds, drain),
         access_log=access_log == "json",
-        tls_cert=tls_cert,
-        tls_key=tls_key,
+        watch=watch,
     )
-    gate = prepare(settings)
+    configuration, found = read_configuration(settings)
+    problems += found + problems_around(settings)
+    sockets = _tried(problems, None, open_sockets, settings, take_sockets())
+    if configuration is None or sockets is None or problems:
+        return _cannot(problems, sockets)
     if check:
+        sockets.close()
         click.echo("consent-mw: everything that `serve` needs is there")
         return 0
-    with _runner() as runner:
-        runner.run(serve(settings, gate, lambda line: click.echo(line)))
+    return _run(settings, configuration, sockets)
+
+
+def _run(settings: Settings, configuration: Configuration, sockets: Sockets) -> int:
+    with new_runner() as runner:
+        runner.run(serve(settings, configuration, sockets, lambda line: click.echo(line), Notifier.take()))
     return 0
 
 
-def _runner() -> asyncio.Runner:
+def _cannot(problems: list[ConsentError], sockets: Sockets | None) -> int:
+    """Tell every problem; the exit code for that."""
+    if sockets is not None:
+        sockets.close()
+    return max(cannot_run(str(one)) for one in problems)
+
+
+def _tried(problems: list[ConsentError], otherwise: T, read: Callable[..., T], *values: object) -> T:
+    """What `read` makes of these values; where that is a problem, it is noted and something else stands in."""
     try:
-        import uvloop
-    except ImportError:
-        return asyncio.Runner()
-    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
-
-
-def _keys(file: str) -> Keyring:
-    if file:
-        try:
-            return parse_keys(Path(file).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            reason = (getattr(error, "strerror", None) or "it is not text").lower()
-            raise KeysError(f"--keys-file `{file}` cannot be read: {reason}") from None
-    text = os.environ.get("CONSENT_MW_KEYS", "")
-    if not text:
-        raise KeysError("no keys: set CONSENT_MW_KEYS or --keys-file (`consent-mw keys new` makes one)")
-    return parse_keys(text)
+        return read(*values)
+    except ConsentError as error:
+        problems.append(error)
+        return otherwise
 
 
 def _host_port(text: str, option: str) -> tuple[str, int]:

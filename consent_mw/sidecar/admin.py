@@ -8,31 +8,37 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from consent_mw.errors import PolicyError, ServeError
-from consent_mw.sidecar.plane import Plane
+from consent_mw.errors import ConsentError
+from consent_mw.sidecar.crew import Crew
+from consent_mw.sidecar.reloading import Reloading
 from consent_mw.wire.request_head import Refusal, RequestHead, read_head
 from consent_mw.world.metrics import exposition
 
 LARGEST_BODY = 4096
+ASKS_WITHIN = 10.0
+ANSWERS_WITHIN = 60.0
+"""Bytes of a request's body; seconds for a whole request, and for its answer (a reload by every worker included)."""
+
 Answer = tuple[int, bytes, bytes]
 
 
 class Admin:
-    """Answers on the admin port. `reload` loads the policy anew and raises PolicyError if it is unsound."""
+    """Answers on the admin port, for all processes."""
 
-    def __init__(self, plane: Plane, reload: Callable[[], Awaitable[None]], token: str = "") -> None:
-        self._plane = plane
-        self._reload = reload
+    def __init__(self, crew: Crew, reloading: Reloading, token: str = "") -> None:
+        self._crew = crew
+        self._reloading = reloading
         self._token = token
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
         try:
-            async with asyncio.timeout(10):
-                status, kind, body = await self._read(reader)
+            async with asyncio.timeout(ASKS_WITHIN):
+                asked = await _read(reader)
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                status, kind, body = asked if len(asked) == 3 else await self.answer(*asked)
                 head = b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n" % (
                     status,
                     HTTPStatus(status).phrase.encode(),
@@ -46,45 +52,24 @@ class Admin:
         finally:
             writer.close()
 
-    async def _read(self, reader: asyncio.StreamReader) -> Answer:
-        head = read_head(await reader.readuntil(b"\r\n\r\n"))
-        if isinstance(head, Refusal):
-            return _told(head.status, {"error": head.sentence})
-        if head.length is None or head.length > LARGEST_BODY:
-            return _told(413, {"error": "the body is too large"})
-        return await self.answer(head, await reader.readexactly(head.length))
-
     async def answer(self, head: RequestHead, body: bytes) -> Answer:
         """The status, media type and body for this request."""
         path = head.target.partition(b"?")[0]
         if path != b"/ping" and not self._allowed(head):
             return _told(401, {"error": "the token is missing or wrong"})
-        gate, plane = self._plane.gate, self._plane
         match head.method, path:
             case b"GET", b"/ping":
                 return 200, b"text/plain", b"pong\n"
             case b"GET", b"/ready":
-                loaded = {
-                    "policy": gate.policy.revision,
-                    "databases": not gate.locator.problems,
-                    "keys": True,
-                    "store": gate.healthy,
-                    "draining": plane.draining,
-                    "bypassed": gate.bypassed,
-                }
-                # A store that fails later leaves the site up (SPEC 10), so that it takes nobody out of service.
-                whole = gate.started and gate.store is not None and not gate.locator.problems
-                ready = whole and not plane.draining
-                return _told(200 if ready else 503, loaded)
+                return self._ready()
             case b"GET", b"/metrics":
-                text = exposition(plane.meters, lambda: gate.counts, lambda: len(plane.connections))
-                return 200, b"text/plain; version=0.0.4; charset=utf-8", text
+                return 200, b"text/plain; version=0.0.4; charset=utf-8", await self._metrics()
             case b"GET", b"/policy":
                 return _told(200, self._policy())
             case b"POST", b"/reload":
                 return await self._reloaded()
             case b"POST", b"/bypass":
-                return self._bypass(body)
+                return await self._bypass(body)
             case _, b"/ping" | b"/ready" | b"/metrics" | b"/policy" | b"/reload" | b"/bypass":
                 return _told(405, {"error": "this is not asked for that way"})
         return _told(404, {"error": "there is no such page"})
@@ -96,27 +81,60 @@ class Admin:
         said = [value for name, value in head.headers if name.lower() == b"authorization"]
         return len(said) == 1 and hmac.compare_digest(said[0], b"Bearer " + self._token.encode())
 
+    def _ready(self) -> Answer:
+        crew, members = self._crew, self._crew.members()
+        loaded: dict[str, object] = {
+            "policy": self._reloading.configuration.policy.revision,
+            "databases": crew.databases_sound,
+            "keys": True,
+            "store": crew.store_healthy,
+            "draining": crew.draining,
+            "bypassed": crew.bypassed,
+        }
+        if members:
+            loaded["workers"] = {"ready": sum(one["ready"] is True for one in members), "of": len(members)}
+        return _told(200 if crew.ready else 503, loaded)
+
+    async def _metrics(self) -> bytes:
+        crew, reloading = self._crew, self._reloading
+        totals, now = await crew.counted()
+        totals |= {"reload_done": reloading.done, "reload_failed": reloading.failed}
+        now |= {"ready": crew.ready, "bypassed": crew.bypassed, "store_healthy": crew.store_healthy}
+        policy = reloading.configuration.policy
+        return exposition(totals, now, {"revision": policy.revision, "digest": policy.digest})
+
     def _policy(self) -> dict[str, object]:
-        policy = self._plane.gate.policy
+        policy, members = self._reloading.configuration.policy, self._crew.members()
         named = {"revision": policy.revision, "digest": policy.digest, "file": policy.file}
-        return {**named, "mode": policy.mode.value, "bypassed": self._plane.gate.bypassed}
+        told: dict[str, object] = {**named, "mode": policy.mode.value, "bypassed": self._crew.bypassed}
+        return {**told, "workers": members} if members else told
 
     async def _reloaded(self) -> Answer:
         try:
-            await self._reload()
-        except (PolicyError, ServeError, OSError) as error:
-            return _told(409, {"error": "not reloaded, the old policy stays in force", "problems": str(error)})
+            await self._reloading.reload()
+        except (ConsentError, OSError) as error:
+            return _told(409, {"error": "not reloaded, what was in force stays so", "problems": str(error)})
         return _told(200, self._policy())
 
-    def _bypass(self, body: bytes) -> Answer:
+    async def _bypass(self, body: bytes) -> Answer:
         try:
             asked = json.loads(body or b'{"on": true}')
-        except ValueError:
+        except (ValueError, RecursionError):
             asked = None
         if not isinstance(asked, dict) or not isinstance(asked.get("on"), bool):
             return _told(400, {"error": 'the body must be {"on": true} or {"on": false}'})
-        self._plane.gate.bypassed = asked["on"]
+        await self._crew.bypass(asked["on"])
         return _told(200, {"bypassed": asked["on"]})
+
+
+async def _read(reader: asyncio.StreamReader) -> Answer | tuple[RequestHead, bytes]:
+    """The request, or the answer to one that is none."""
+    head = read_head(await reader.readuntil(b"\r\n\r\n"))
+    if isinstance(head, Refusal):
+        return _told(head.status, {"error": head.sentence})
+    if head.length is None or head.length > LARGEST_BODY:
+        return _told(413, {"error": "the body is too large"})
+    return head, await reader.readexactly(head.length)
 
 
 def _told(status: int, content: dict[str, object]) -> Answer:

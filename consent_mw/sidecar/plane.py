@@ -13,7 +13,8 @@ from consent_mw.asgi.exchange import Editor
 from consent_mw.asgi.gate import Gate
 from consent_mw.sidecar.admission import Admissions
 from consent_mw.wire.fields import Fields
-from consent_mw.world.metrics import AccessLog, Meters
+from consent_mw.world.access_log import AccessLog
+from consent_mw.world.metrics import Meters
 from consent_mw.world.upstream import Pool
 
 if TYPE_CHECKING:

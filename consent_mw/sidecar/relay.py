@@ -446,6 +446,8 @@ class Relay:
             return
         self._noted = True
         outlet, meters = self._outlet, self._plane.meters
+        seconds = time.perf_counter() - self._started
+        meters.took(seconds)
         meters.answered[outlet.status // 100] += 1
         meters.bytes_out += outlet.sent
         decision = self._exchange.decision if self._exchange is not None else None
@@ -453,7 +455,7 @@ class Relay:
             method=self._head.method,
             target=self._target,
             status=outlet.status,
-            seconds=time.perf_counter() - self._started,
+            seconds=seconds,
             sent=outlet.sent,
             jurisdiction=decision.jurisdiction.name if decision is not None else "",
         )

@@ -1,28 +1,29 @@
-"""Metrics: what the sidecar counts, as Prometheus reads it, and its access log.
+"""Metrics: what the sidecar counts, and how Prometheus reads it.
 
-Rule: counting is adding to a plain int; names and labels are made when somebody asks.
-Rule: no address, header value or query is counted or logged.
+Rule: counting is adding to a plain number; names and labels are made when somebody asks.
+Rule: no address, header value or query is counted.
+Rule: a total never falls, also where it is the sum over several processes and one of them was replaced.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterable, Mapping
-from queue import SimpleQueue
-from threading import Thread
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
-LINES_KEPT = 10_000
-CLOSES_WITHIN = 1.0
-"""Lines of the access log that wait at most; seconds for them at the end."""
+BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds of the histogram's buckets, in seconds."""
+
+Totals = Mapping[str, float]
+"""What only grows, by a fixed name; `name:vendor` where it is counted by vendor."""
 
 
 class Meters:
-    """The sidecar's counters. `answered` is by the first digit of the status; 0 is a request given up."""
+    """The sidecar's counters. `answered` is by the first digit of the status; 0 is a request given up. `buckets` and
+    `seconds` are of how long requests took."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -30,89 +31,143 @@ class Meters:
         self.upstream_failed = 0
         self.bytes_in = 0
         self.bytes_out = 0
-        self.lines_lost = 0
         self.answered = [0] * 10
+        self.buckets = [0] * (len(BOUNDS) + 1)
+        self.seconds = 0.0
+
+    def took(self, seconds: float) -> None:
+        """Note how long one request took."""
+        self.buckets[bisect_left(BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+    def totals(self) -> dict[str, float]:
+        """Everything counted, flat."""
+        return {
+            "request": self.requests,
+            "request_refused": self.refused,
+            "upstream_failure": self.upstream_failed,
+            "byte_in": self.bytes_in,
+            "byte_out": self.bytes_out,
+            "second": self.seconds,
+            **{f"answered.{digit}": number for digit, number in enumerate(self.answered)},
+            **{f"took.{index}": number for index, number in enumerate(self.buckets)},
+        }
 
 
-class _Reading(Collector):
-    def __init__(self, meters: Meters, counts: Callable[[], Mapping[str, int]], open_now: Callable[[], int]) -> None:
-        self._meters = meters
-        self._counts = counts
-        self._open_now = open_now
+FAMILIES: Mapping[str, tuple[str, str]] = {
+    "request": ("requests", "Requests that were well-formed."),
+    "request_refused": (
+        "requests_refused",
+        "Requests that were refused as malformed or ambiguous, and not forwarded.",
+    ),
+    "upstream_failure": ("upstream_failures", "Requests that the upstream did not answer in full."),
+    "byte_in": ("request_body_bytes", "Bytes of request bodies."),
+    "byte_out": ("response_body_bytes", "Bytes of response bodies."),
+    "log_line_lost": ("access_log_lines_lost", "Lines of the access log that nobody took."),
+    "cookie_dropped": ("requests_filtered", "Requests that lost at least one cookie on the way to the site."),
+    "set_cookie_dropped": ("set_cookies_dropped", "Set-Cookie lines of the site that were dropped."),
+    "would_drop_cookie": ("cookies_would_drop", "Cookies that enforcing would have dropped (report mode)."),
+    "would_drop_set_cookie": ("set_cookies_would_drop", "Set-Cookie lines that enforcing would have dropped."),
+    "page_not_editable": ("pages_not_editable", "Pages that no banner could be put into."),
+    "store_failed": ("store_failures", "Things that the store could not take or give."),
+    "event_lost": ("events_lost", "Reports that could not be stored, so that they will not be delivered."),
+    "outbox_dropped": ("outbox_dropped", "Events that were given up to make room for newer ones."),
+    "worker_restart": ("worker_restarts", "Workers that ended and were replaced."),
+}
+"""Counters without a label: what they are counted by, their family (without `consent_mw_`, `_total`), the help."""
 
-    def collect(self) -> Iterable[Metric]:
-        meters = self._meters
-        totals = [
-            ("requests", "Requests that were well-formed.", meters.requests),
-            ("requests_refused", "Requests that were refused and not forwarded.", meters.refused),
-            ("upstream_failures", "Requests that the upstream did not answer in full.", meters.upstream_failed),
-            ("request_body_bytes", "Bytes of request bodies.", meters.bytes_in),
-            ("response_body_bytes", "Bytes of response bodies.", meters.bytes_out),
-            ("log_lines_lost", "Lines of the access log that nobody took.", meters.lines_lost),
-        ]
-        for name, text, value in totals:
-            yield CounterMetricFamily(f"consent_mw_{name}", text, value=value)
-        answers = CounterMetricFamily("consent_mw_responses", "Responses by class.", labels=["class"])
-        for digit, number in enumerate(meters.answered):
-            if number:
-                answers.add_metric([f"{digit}xx" if digit else "given-up"], number)
-        yield answers
-        things = CounterMetricFamily("consent_mw_things", "What the gate counts.", labels=["what", "vendor"])
-        for key, number in sorted(self._counts().items()):
-            what, _, vendor = key.partition(":")
-            things.add_metric([what, vendor], number)
-        yield things
-        yield GaugeMetricFamily("consent_mw_connections", "Open connections of browsers.", value=self._open_now())
+LABELLED: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "event": ("events", "Events by vendor and what became of them.", ("vendor", "outcome")),
+    "choice": ("choices", "Answers that visitors gave, by the status they came to.", ("status",)),
+    "response": ("responses", "Responses by class of status; `given-up` had none.", ("class",)),
+    "reload": ("reloads", "Reloads of policy, databases, keys and certificates.", ("result",)),
+}
+
+GAUGES: Mapping[str, tuple[str, str]] = {
+    "connections": ("connections", "Open connections of browsers."),
+    "workers": ("workers", "Workers that take requests."),
+    "ready": ("ready", "Whether requests should be sent here (1) or not (0)."),
+    "bypassed": ("bypassed", "Whether the kill switch is on."),
+    "store_healthy": ("store_healthy", "Whether the store takes what it is given."),
+}
+
+DURATION = ("request_duration_seconds", "Seconds from the head of a request to the end of its answer.")
+POLICY = ("policy", "The policy in force.")
 
 
-def exposition(meters: Meters, counts: Callable[[], Mapping[str, int]], open_now: Callable[[], int]) -> bytes:
-    """The counters in Prometheus' text format."""
+def exposition(totals: Totals, now: Totals, policy: Mapping[str, str]) -> bytes:
+    """The totals, what holds now and the policy in force, in Prometheus' text format."""
+    # Imported here: only the process that answers the admin port needs it.
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.registry import Collector
+
+    class Reading(Collector):
+        def collect(self) -> Iterable[Metric]:
+            return _metrics(totals, now, policy)
+
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Reading(meters, counts, open_now))
+    registry.register(Reading())
     return generate_latest(registry)
 
 
-class AccessLog:
-    """One JSON line per request to a file descriptor, or nothing where there is none."""
+def _metrics(totals: Totals, now: Totals, policy: Mapping[str, str]) -> Iterable[Metric]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
-    def __init__(self, descriptor: int | None, meters: Meters) -> None:
-        self._meters = meters
-        self._lines: SimpleQueue[bytes | None] = SimpleQueue()
-        self._writer: Thread | None = None
-        if descriptor is not None:
-            # A pipe that nobody reads blocks whoever writes: a thread of its own, never the requests.
-            self._writer = Thread(target=self._write_lines, args=(descriptor,), name="access-log", daemon=True)
-            self._writer.start()
+    for key, (name, text) in FAMILIES.items():
+        yield CounterMetricFamily(f"consent_mw_{name}", text, value=totals.get(key, 0))
+    for key, (name, text, labels) in LABELLED.items():
+        family = CounterMetricFamily(f"consent_mw_{name}", text, labels=labels)
+        for values, number in sorted(_labelled(key, totals)):
+            family.add_metric(values, number)
+        yield family
+    for name, found in sorted(_others(totals).items()):
+        family = CounterMetricFamily(f"consent_mw_{name}", f"What is counted as {name}.", labels=["vendor"])
+        for vendor, number in sorted(found.items()):
+            family.add_metric([vendor], number)
+        yield family
+    yield _durations(totals)
+    for key, (name, text) in GAUGES.items():
+        yield GaugeMetricFamily(f"consent_mw_{name}", text, value=now.get(key, 0))
+    yield InfoMetricFamily(f"consent_mw_{POLICY[0]}", POLICY[1], value=dict(policy))
 
-    def write(
-        self, *, method: bytes, target: bytes, status: int, seconds: float, sent: int, jurisdiction: str
-    ) -> None:
-        """Log one request. `target`'s query is not written. A log that cannot be written stops no request."""
-        if self._writer is None:
-            return
-        if self._lines.qsize() >= LINES_KEPT:
-            self._meters.lines_lost += 1
-            return
-        line = {
-            "method": method.decode("latin-1"),
-            "path": target.partition(b"?")[0].decode("latin-1"),
-            "status": status,
-            "ms": round(seconds * 1000, 1),
-            "bytes": sent,
-            "jurisdiction": jurisdiction,
-        }
-        self._lines.put(json.dumps(line).encode() + b"\n")
 
-    def close(self) -> None:
-        """Write what waits; a pipe that nobody reads is given a second."""
-        if self._writer is not None:
-            self._lines.put(None)
-            self._writer.join(CLOSES_WITHIN)
+def _labelled(key: str, totals: Totals) -> Iterable[tuple[tuple[str, ...], float]]:
+    """The labels and numbers of this family, out of the names that they are counted by."""
+    if key == "response":
+        for digit in range(10):
+            number = totals.get(f"answered.{digit}", 0)
+            if digit < 6 or number:
+                yield (f"{digit}xx" if digit else "given-up",), number
+        return
+    if key in ("reload", "choice"):
+        words = ("done", "failed") if key == "reload" else ("given", "refused", "partial")
+        yield from (((word,), totals.get(f"{key}_{word}", 0)) for word in words)
+        return
+    for name, number in totals.items():
+        what, _, vendor = name.partition(":")
+        if what.startswith("event_") and vendor:
+            yield (vendor, what.removeprefix("event_")), number
 
-    def _write_lines(self, descriptor: int) -> None:
-        while (line := self._lines.get()) is not None:
-            try:
-                while line:
-                    line = line[os.write(descriptor, line) :]
-            except OSError:
-                return
+
+def _others(totals: Totals) -> dict[str, dict[str, float]]:
+    """What is counted under a name that has no family of its own yet: by name, then by vendor."""
+    others: dict[str, dict[str, float]] = {}
+    for name, number in totals.items():
+        what, _, vendor = name.partition(":")
+        known = what in FAMILIES or what == "second" or what.startswith(("choice_", "reload_"))
+        if not known and what.isidentifier() and not (what.startswith("event_") and vendor):
+            others.setdefault(what, {})[vendor] = number
+    return others
+
+
+def _durations(totals: Totals) -> Metric:
+    from prometheus_client.core import HistogramMetricFamily
+
+    family = HistogramMetricFamily(f"consent_mw_{DURATION[0]}", DURATION[1])
+    buckets: list[tuple[str, float]] = []
+    number = 0.0
+    for index, bound in enumerate((*map(str, BOUNDS), "+Inf")):
+        number += totals.get(f"took.{index}", 0)
+        buckets.append((bound, number))
+    family.add_metric([], buckets=buckets, sum_value=totals.get("second", 0.0))
+    return family

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.journeys.site import KEY, POLICY
 
@@ -180,9 +181,12 @@ def a_sidecar(
     store: str = "",
     env: Mapping[str, str] | None = None,
     constants: Mapping[str, Mapping[str, float]] | None = None,
+    drain: str = "3s",
+    descriptors: Sequence[int] = (),
 ) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
     """`consent-mw serve` as a process, with its port and its admin port; what it logs is in `err`. `constants` are
-    changed in its modules, `upstream` and `store` take the place of the origin's port and of a file in the folder."""
+    changed in its modules, `upstream` and `store` take the place of the origin's port and of a file in the folder;
+    `descriptors` are handed on."""
     (folder / "policy.toml").write_text(policy)
     command = [sys.executable, "-m", "consent_mw.cli"]
     if constants:
@@ -195,7 +199,7 @@ def a_sidecar(
         upstream or f"http://127.0.0.1:{port}",
     ]
     command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-    command += ["--store", store or f"sqlite:///{folder / 'c.db'}", "--drain", "3s", *flags]
+    command += ["--store", store or f"sqlite:///{folder / 'c.db'}", "--drain", drain, *flags]
     with (folder / "err").open("w") as errors:
         process = subprocess.Popen(
             command,
@@ -203,6 +207,7 @@ def a_sidecar(
             stderr=stderr or errors,
             text=True,
             env={**os.environ, "CONSENT_MW_KEYS": KEY, **(env or {})},
+            pass_fds=descriptors,
         )
     assert process.stdout is not None
     try:
@@ -213,6 +218,27 @@ def a_sidecar(
         process.kill()
         process.wait(10)
         process.stdout.close()
+
+
+def operate(admin: int, method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
+    """The status and the JSON that the admin port answers."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    head, _, said = ask(admin, head.encode() + body).decode().partition("\r\n\r\n")
+    return int(head.split(" ")[1]), json.loads(said) if "json" in head else said
+
+
+def metric(admin: int, name: str) -> float:
+    """One sample of the metrics, by its name and labels as they are written."""
+    [line] = [one for one in operate(admin, "GET", "/metrics")[1].splitlines() if one.startswith(name + " ")]
+    return float(line.rpartition(" ")[2])
+
+
+def until(true: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait until this holds; fail where it does not in time."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.02)
 
 
 def connect(port: int) -> socket.socket:

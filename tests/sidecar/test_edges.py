@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import struct
 import time
@@ -262,4 +263,6 @@ def test_the_access_log_names_no_person(tmp_path: Path, origin: Origin) -> None:
     [line] = (tmp_path / "err").read_text().splitlines()
     said = json.loads(line)
     assert said.pop("ms") < 5000
+    assert re.fullmatch(r"[0-9a-f]{20}", said.pop("id"))
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said.pop("time"))
     assert said == {"method": "GET", "path": "/a", "status": 200, "bytes": 2, "jurisdiction": said["jurisdiction"]}

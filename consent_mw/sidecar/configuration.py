@@ -1,0 +1,120 @@
+"""The configuration: what is in force until it is reloaded, the policy and the keys, read and verified as one.
+
+Rule: it is verified whole before anything of it is in force.
+Rule: the policy's bytes travel with it, so that every process puts the very same policy in force.
+Rule: no key is in an argument, a message to people or a metric.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from consent_mw.asgi.gate import vendor_key
+from consent_mw.core.policy import Policy
+from consent_mw.errors import ConsentError, KeysError, PolicyError, ServeError, StoreError
+from consent_mw.sidecar.settings import Settings
+from consent_mw.wire.token import Keyring, parse_keys
+from consent_mw.world.geo import BUILTIN, Locator
+from consent_mw.world.policy_file import read_policy, read_policy_bytes
+from consent_mw.world.store import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A policy with the bytes and the file that it was read from, and the keys."""
+
+    policy: Policy
+    data: bytes
+    file: str
+    keyring: Keyring
+
+    @classmethod
+    def of(cls, data: bytes, file: str, keys: list[bytes]) -> Configuration:
+        """The configuration that another process verified. Raises PolicyError where it is not sound here."""
+        reading = read_policy_bytes(data, file)
+        if reading.policy is None:
+            raise PolicyError(reading.problems)
+        return cls(reading.policy, data, file, Keyring(keys))
+
+    def files(self, settings: Settings) -> list[str]:
+        """Every file whose change asks for a reload."""
+        named = [one for one in self.policy.geo.databases if one != BUILTIN]
+        return [one for one in (self.file, settings.keys_file, self.policy.site.texts, *named) if one]
+
+
+def configure(settings: Settings) -> Configuration:
+    """The configuration that these settings name. Raises ConsentError with everything that is wrong with it."""
+    configuration, problems = read_configuration(settings)
+    if configuration is None:
+        if len(problems) == 1:
+            raise problems[0]
+        raise ServeError("\n".join(str(one) for one in problems))
+    return configuration
+
+
+def read_configuration(settings: Settings) -> tuple[Configuration | None, list[ConsentError]]:
+    """The configuration, or every reason why there is none."""
+    problems: list[ConsentError] = []
+    keyring: Keyring | None = None
+    try:
+        keyring = read_keys(settings.keys_file)
+    except KeysError as error:
+        problems.append(error)
+    reading = read_policy(settings.policy)
+    if reading.policy is None:
+        problems.append(PolicyError(reading.problems))
+    else:
+        problems += _missing_vendor_keys(reading.policy)
+        problems += [ServeError(one) for one in Locator(reading.policy.geo.databases).problems]
+    if keyring is None or reading.policy is None or problems:
+        return None, problems
+    return Configuration(reading.policy, reading.data, settings.policy, keyring), []
+
+
+def read_keys(file: str) -> Keyring:
+    """The keys in this file, or in CONSENT_MW_KEYS where none is named. Raises KeysError."""
+    if not file:
+        text = os.environ.get("CONSENT_MW_KEYS", "")
+        if not text:
+            raise KeysError("no keys: set CONSENT_MW_KEYS or --keys-file (`consent-mw keys new` makes one)")
+        return parse_keys(text)
+    try:
+        return parse_keys(Path(file).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or "it is not text").lower()
+        raise KeysError(f"--keys-file `{file}` cannot be read: {reason}") from None
+    except KeysError as error:
+        raise KeysError(f"--keys-file `{file}`: {error}") from None
+
+
+def problems_around(settings: Settings) -> list[ConsentError]:
+    """What is wrong with everything that is not reloaded: the store and the admin port's protection."""
+    problems: list[ConsentError] = []
+    if settings.admin is not None and not settings.admin_token and not _loopback(settings.admin[0]):
+        problems.append(ServeError("--admin off loopback needs a token in CONSENT_MW_ADMIN_TOKEN"))
+    try:
+        open_store(settings.store).close()
+    except (StoreError, OSError) as error:
+        problems.append(ServeError(f"--store `{settings.store}` cannot be used: {error}"))
+    return problems
+
+
+def _missing_vendor_keys(policy: Policy) -> list[ConsentError]:
+    return [
+        ServeError(
+            f"vendor `{vendor.name}` needs its key in the environment variable {vendor.key.removeprefix('env:')}, "
+            "which is unset"
+        )
+        for vendor in policy.vendors
+        if vendor.key.startswith("env:") and not vendor_key(vendor.key)
+    ]
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,143 @@
+"""The front: the data plane of one process with what it listens on, from its first connection to its last.
+
+Rule: where several processes share a socket, each takes one connection at a time, so that a burst spreads over them.
+Rule: a drain warns first, then takes what waits in the queue but no more, then ends or cuts what is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Sequence
+
+from consent_mw.asgi.gate import Gate
+from consent_mw.sidecar.downstream import Client
+from consent_mw.sidecar.plane import Plane
+from consent_mw.sidecar.settings import Settings
+from consent_mw.sidecar.sockets import BACKLOG
+from consent_mw.world.access_log import AccessLog
+from consent_mw.world.metrics import Meters
+from consent_mw.world.upstream import Pool
+
+RESTS = 0.5
+"""Seconds without accepting after the system had nothing left to accept with."""
+
+
+class Front:
+    """Serves browsers on these sockets through this gate. `shared`: other processes listen on them as well."""
+
+    def __init__(self, settings: Settings, gate: Gate, sockets: Sequence[socket.socket], *, shared: bool) -> None:
+        self.gate = gate
+        self.plane = Plane(gate, Pool(settings.upstream), Meters(), self._log(settings))
+        self._sockets = list(sockets)
+        self._shared = shared
+        self._servers: list[asyncio.Server] = []
+        self._accepting: set[asyncio.Task[None]] = set()
+        self._sweeping: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def _log(self, settings: Settings) -> AccessLog:
+        descriptor = sys.stderr.fileno() if settings.access_log else None
+        return AccessLog(descriptor, lambda: self.gate.policy.redact)
+
+    async def open(self) -> None:
+        """Take connections."""
+        for one in self._sockets:
+            if self._shared:
+                self._loop.add_reader(one.fileno(), self._accept, one)
+                continue
+            # A copy: the server closes its own, and what waits in the queue then is still to be served.
+            self._servers.append(await self._serve(one.dup()))
+        self._sweeping = self._loop.create_task(self._sweep())
+
+    async def _serve(self, listening: socket.socket) -> asyncio.Server:
+        if listening.family == socket.AF_UNIX:
+            return await self._loop.create_unix_server(self._client, sock=listening, backlog=BACKLOG)
+        return await self._loop.create_server(self._client, sock=listening, backlog=BACKLOG)
+
+    def _client(self) -> Client:
+        return Client(self.plane)
+
+    def totals(self) -> dict[str, float]:
+        """What this process has counted."""
+        return {
+            **self.plane.meters.totals(),
+            **self.gate.counts,
+            "log_line_lost": self.plane.log.lost,
+        }
+
+    async def drain(self, seconds: float, warning: float, hurry: asyncio.Event) -> None:
+        """End within `seconds`; take connections for the first `warning` of them; at once if `hurry` is set."""
+        end = self._loop.time() + seconds
+        # What is answered from now on closes its connection, while new connections are still served.
+        self.plane.draining = True
+        await _either(hurry, warning)
+        await self._stop_listening()
+        self.plane.drain()
+        while self.plane.connections and not hurry.is_set() and self._loop.time() < end:  # noqa: ASYNC110  once
+            await asyncio.sleep(0.05)
+        for connection in list(self.plane.connections):
+            connection.abort()
+
+    async def close(self) -> None:
+        """Let go of everything that is not the gate's."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        await self._stop_listening()
+        for connection in list(self.plane.connections):
+            connection.abort()
+        self.plane.pool.close()
+        await asyncio.to_thread(self.plane.log.close)
+
+    async def _stop_listening(self) -> None:
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+        sockets, self._sockets = self._sockets, []
+        for one in sockets:
+            if self._shared:
+                self._loop.remove_reader(one.fileno())
+            while self._accept(one):
+                pass
+            one.close()
+        if self._accepting:
+            await asyncio.wait(self._accepting, timeout=RESTS)
+
+    def _accept(self, listening: socket.socket) -> bool:
+        """Take one connection; whether there may be more."""
+        try:
+            peer, _ = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        except OSError:
+            # No descriptors left, or the like: asked again at once it would fail again at once.
+            if self._shared and listening in self._sockets:
+                self._loop.remove_reader(listening.fileno())
+                self._loop.call_later(RESTS, self._accept_again, listening)
+            return False
+        peer.setblocking(False)
+        task = self._loop.create_task(self._connect(peer))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+        return True
+
+    def _accept_again(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            self._loop.add_reader(listening.fileno(), self._accept, listening)
+
+    async def _connect(self, peer: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            await self._loop.connect_accepted_socket(self._client, peer)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self.plane.sweep()
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Wait for this long, or for the event."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

@@ -1,0 +1,63 @@
+"""Reloading: policy, databases, keys and certificates anew, because of a signal, the admin port or a changed file.
+
+Rule: everything is verified before anything is in force; on any error all that was in force stays.
+Rule: one reload at a time; each is counted, and told to whoever asked for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from consent_mw.sidecar.configuration import Configuration, configure
+from consent_mw.sidecar.crew import Crew
+from consent_mw.sidecar.settings import Settings
+from consent_mw.world.systemd import Notifier
+
+
+class Reloading:
+    """Reloads for this crew. `configuration` is what is in force; `done` and `failed` count."""
+
+    def __init__(self, settings: Settings, configuration: Configuration, crew: Crew, notifier: Notifier) -> None:
+        self.configuration = configuration
+        self.done = 0
+        self.failed = 0
+        self._settings = settings
+        self._crew = crew
+        self._notifier = notifier
+        self._one = asyncio.Lock()
+
+    @property
+    def status(self) -> str:
+        """What is served, for systemd."""
+        return f"serving under revision {self.configuration.policy.revision}"
+
+    def files(self) -> list[str]:
+        """Every file whose change asks for a reload."""
+        return self.configuration.files(self._settings)
+
+    async def reload(self) -> None:
+        """Reload. Raises ConsentError or OSError, and changes nothing, where something is not sound."""
+        async with self._one:
+            self._notifier.reloading()
+            try:
+                configuration = await asyncio.to_thread(configure, self._settings)
+                await self._crew.adopt(configuration)
+            except BaseException:
+                self.failed += 1
+                raise
+            else:
+                self.configuration = configuration
+                self.done += 1
+            finally:
+                self._notifier.ready(self.status)
+
+    async def reload_aloud(self) -> None:
+        """Reload where there is nobody to answer but the log."""
+        try:
+            await self.reload()
+            said = f"reloaded, revision {self.configuration.policy.revision} is in force"
+        except Exception as error:  # noqa: BLE001  whatever it was, nothing has changed, and the next one may do
+            said = f"not reloaded, what was in force stays so:\n{error}"
+        sys.stderr.write(f"consent-mw: {said}\n")
+        sys.stderr.flush()

@@ -1,0 +1,185 @@
+"""A workplace: where one worker after the other works, as the supervisor sees it.
+
+Rule: what a worker was told and has not done when it ends is answered: it ended.
+Rule: what the workers of a place have counted is never less than it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+import socket
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from consent_mw.sidecar.channel import Channel, Message
+from consent_mw.sidecar.configuration import Configuration
+from consent_mw.sidecar.settings import Settings
+from consent_mw.world.store import Store
+from consent_mw.world.store.remote import StoreDesk
+
+
+class Workplace:
+    """One place. `up`: its worker takes requests; `there`: it can be told something; `ended` is set when no worker
+    is there, and `code` is what the last one ended with."""
+
+    def __init__(self, number: int, settings: Settings, store: Store, queued: Callable[[], None]) -> None:
+        self.number = number
+        self.pid = 0
+        self.code: int | None = None
+        self.digest = ""
+        self.up = False
+        self.now: Mapping[str, float] = {}
+        self.ended = asyncio.Event()
+        self.ended.set()
+        self._over = asyncio.Event()
+        self._settings = settings
+        self._store = store
+        self._queued = queued
+        self._channel: Channel | None = None
+        self._desk: StoreDesk | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._waiting: dict[int, asyncio.Future[str]] = {}
+        self._starting: asyncio.Future[str] | None = None
+        self._asked = 0
+        self._totals: Mapping[str, float] = {}
+        self._before: Counter[str] = Counter()
+        self._heard_at = 0.0
+        self._reaping: asyncio.Task[None] | None = None
+
+    @property
+    def there(self) -> bool:
+        """Whether a worker is there, perhaps still starting."""
+        return self._channel is not None
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the worker was last heard of."""
+        return asyncio.get_running_loop().time() - self._heard_at
+
+    def counted(self) -> Counter[str]:
+        """What the workers of this place have counted, the present one included."""
+        return self._before + Counter(self._totals)
+
+    async def occupy(
+        self,
+        configuration: Configuration,
+        bypassed: bool,
+        sockets: Sequence[socket.socket],
+        environment: Mapping[str, str],
+    ) -> None:
+        """Start a worker here; see `started`."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        descriptors = [one.fileno() for one in sockets]
+        with theirs:
+            ours.setblocking(False)
+            self._process = await asyncio.create_subprocess_exec(
+                *_command(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), *descriptors),
+                env=dict(environment),
+            )
+        self.pid = self._process.pid
+        self.code = None
+        self.ended.clear()
+        self._reaping = loop.create_task(self._reap(self._process))
+        self._over.clear()
+        self._starting = loop.create_future()
+        self._heard_at = loop.time()
+        self._channel = await Channel.over(ours, self._heard, self._lost)
+        self._desk = StoreDesk(self._store, self._channel.send, self._queued)
+        settings = pickle.dumps(replace(self._settings, admin_token=""))
+        keys = list(configuration.keyring.keys)
+        self.send("begin", settings, configuration.data, configuration.file, keys, bypassed, descriptors)
+
+    async def started(self) -> str:
+        """Wait until the worker takes requests; nothing, or why it does not."""
+        return await self._starting if self._starting is not None else "nobody was sent for"
+
+    def send(self, kind: str, *rest: Any) -> None:
+        """Tell the worker something; where none is there, nobody."""
+        if self._channel is not None:
+            self._channel.send((kind, *rest))
+
+    async def ask(self, seconds: float, kind: str, *rest: Any) -> str:
+        """Have the worker do something; nothing, or why it was not done. One that ended has nothing left to do."""
+        self._asked += 1
+        number = self._asked
+        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        self.send(kind, number, *rest)
+        if self._channel is None:
+            return ""
+        try:
+            return await asyncio.wait_for(answer, seconds)
+        except TimeoutError:
+            return f"it did not answer within {seconds:.0f} seconds"
+        finally:
+            self._waiting.pop(number, None)
+
+    def tell_health(self) -> None:
+        """Tell the worker of a store that failed or recovered."""
+        if self._desk is not None and self._channel is not None:
+            self._desk.tell()
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    def _heard(self, message: Message) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+        kind, *rest = message
+        if kind == "ask" and self._desk is not None:
+            self._desk.hear(rest[0])
+        elif kind == "counts":
+            self._totals, self.now = rest
+        elif kind == "done":
+            number, why, self.digest = rest
+            answer = self._waiting.get(number)
+            if answer is not None and not answer.done():
+                answer.set_result(why)
+        elif kind == "up":
+            self.digest = rest[0]
+            self.up = True
+            self._settle_start("")
+        elif kind == "failed":
+            self._settle_start(rest[0])
+
+    def _settle_start(self, why: str) -> None:
+        if self._starting is not None and not self._starting.done():
+            self._starting.set_result(why)
+
+    def _lost(self) -> None:
+        """The worker has closed its channel, or is gone."""
+        self._channel = None
+        self._over.set()
+        self.up = False
+        self._before.update(self._totals)
+        self._totals, self.now = {}, {}
+        self._settle_start("it ended")
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_result("")
+
+    async def _reap(self, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        # What it sent before it ended is still heard: the channel tells its own end.
+        if self._channel is not None:
+            await self._over.wait()
+        self.code = code
+        self.ended.set()
+
+
+def _command(descriptor: int) -> list[str]:
+    """How a worker is started: with this interpreter, and with the same idea of where modules are."""
+    here = {"", str(Path.cwd())}
+    flags = [] if sys.path and sys.path[0] in here else ["-P"]
+    return [sys.executable, *flags, "-m", "consent_mw.sidecar.worker", str(descriptor)]

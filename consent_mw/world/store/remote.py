@@ -1,0 +1,236 @@
+"""The store of another process: its calls go there as messages, and their answers come back as messages.
+
+Rule: a file has one writer (several were where SQLite's log could be corrupted), so that workers ask it through this.
+Rule: what is asked in one turn of the loop is one message; what was committed together is answered together.
+Rule: who asks is never held up: with the other side gone, or not keeping up, the future fails with StoreError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import operator
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import fields
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from consent_mw.errors import StoreError, StoreFullError
+from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, Store
+
+T = TypeVar("T")
+
+MOST_ASKED: Final = 50_000
+"""Calls that may wait for their answer; more fail at once."""
+
+CLOSES_WITHIN: Final = 10.0
+"""Seconds that `close` waits for what was asked."""
+
+_ROWS: Final = (ReceiptRow, OutboxRow, Settlement)
+_INDEX: Final = {kind: index for index, kind in enumerate(_ROWS)}
+_VALUES: Final = tuple(operator.attrgetter(*(one.name for one in fields(kind))) for kind in _ROWS)
+
+CALLS: Final = frozenset(
+    name for name in vars(Store) if not name.startswith("_") and name not in ("healthy", "dropped", "close")
+)
+"""What may be asked from afar: every method of Store but `close`."""
+
+Ask = tuple[int, str, list[Any], dict[str, Any]]
+Answer = tuple[int, int, Any]
+
+_TAKEN, _FAILED, _FULL = range(3)
+
+
+class RemoteStore:
+    """See Store. `send` takes what goes to the other side; what comes from there is given to `hear` and `lost`.
+    Its methods are for the loop's thread, but `close`, which blocks and is for any other."""
+
+    def __init__(self, send: Callable[[tuple[Any, ...]], None]) -> None:
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._asked: dict[int, Future[Any]] = {}
+        self._unsent: list[Ask] = []
+        self._number = 0
+        self._closed = False
+        self._healthy = True
+        self._dropped = 0
+
+    def hear(self, answers: Sequence[Answer], healthy: bool, dropped: int) -> None:
+        """Answers of the other side, and how its store is."""
+        self._healthy, self._dropped = healthy, dropped
+        for number, outcome, value in answers:
+            future = self._asked.pop(number, None)
+            if future is None:
+                continue
+            if outcome == _TAKEN:
+                future.set_result(unpacked(value))
+            else:
+                future.set_exception((StoreFullError if outcome == _FULL else StoreError)(value))
+
+    def lost(self) -> None:
+        """The other side is gone."""
+        self._closed = True
+        asked, self._asked = self._asked, {}
+        for future in asked.values():
+            future.set_exception(StoreError("the process that keeps the store is gone"))
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write succeeded."""
+        return self._healthy and not self._closed
+
+    @property
+    def dropped(self) -> int:
+        """Counted on the other side."""
+        return self._dropped
+
+    def add_receipt(self, row: ReceiptRow) -> Future[None]:
+        """Keep a receipt."""
+        return self._ask("add_receipt", row)
+
+    def receipt(self, identity: str) -> Future[ReceiptRow | None]:
+        """The receipt of this id."""
+        return self._ask("receipt", identity)
+
+    def receipts(self, root: str) -> Future[list[ReceiptRow]]:
+        """Every receipt of this browser, oldest first."""
+        return self._ask("receipts", root)
+
+    def enqueue(self, rows: Sequence[OutboxRow]) -> Future[None]:
+        """Keep these rows until they are delivered."""
+        return self._ask("enqueue", rows)
+
+    def claim(self, vendor: str, limit: int, now: float, lease: float) -> Future[list[OutboxRow]]:
+        """The next rows for this vendor."""
+        return self._ask("claim", vendor, limit, now, lease)
+
+    def held(self, ids: Collection[str]) -> Future[frozenset[str]]:
+        """Which of these rows are still to be delivered."""
+        return self._ask("held", list(ids))
+
+    def settle(self, settlements: Sequence[Settlement]) -> Future[None]:
+        """Note what became of claimed rows."""
+        return self._ask("settle", settlements)
+
+    def recall(self, subjects: Collection[str], *, purposes: Collection[str] | None = None) -> Future[list[str]]:
+        """Take back every undelivered row of these visitors or receipts."""
+        return self._ask("recall", list(subjects), purposes=None if purposes is None else list(purposes))
+
+    def recall_others(self, vendors: Collection[str]) -> Future[dict[str, int]]:
+        """Take back every row of a vendor that is not among these."""
+        return self._ask("recall_others", list(vendors))
+
+    def erase(self, subjects: Collection[str], *, receipt: str = "") -> Future[int]:
+        """Take back every row and delete every receipt of these."""
+        return self._ask("erase", list(subjects), receipt=receipt)
+
+    def pending(self, vendor: str = "") -> Future[int]:
+        """How many rows wait."""
+        return self._ask("pending", vendor)
+
+    def next_due(self, vendor: str) -> Future[float | None]:
+        """When the next waiting row of this vendor may be claimed."""
+        return self._ask("next_due", vendor)
+
+    def expire(self, *, receipts_before: float, dead_before: float) -> Future[int]:
+        """Delete the receipts and the dead letters from before these times."""
+        return self._ask("expire", receipts_before=receipts_before, dead_before=dead_before)
+
+    def close(self) -> None:
+        """Wait for what was asked; ask no more."""
+        self._closed = True
+        waiting = list(self._asked.values())
+        concurrent.futures.wait(waiting, CLOSES_WITHIN)
+
+    def _ask(self, method: str, *values: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        # As the store itself: a waiter that gives up takes nothing back.
+        future.set_running_or_notify_cancel()
+        if self._closed or len(self._asked) >= MOST_ASKED:
+            future.set_exception(StoreError("the store is closed" if self._closed else "the store does not keep up"))
+            return future
+        self._number += 1
+        self._asked[self._number] = future
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append((self._number, method, packed(values), named))
+        return future
+
+    def _flush(self) -> None:
+        asked, self._unsent = self._unsent, []
+        self._send(("ask", asked))
+
+
+class StoreDesk:
+    """Asks the store for what a RemoteStore of another process sent. `queued` is called when events were kept."""
+
+    def __init__(self, store: Store, send: Callable[[tuple[Any, ...]], None], queued: Callable[[], None]) -> None:
+        self._store = store
+        self._send = send
+        self._queued = queued
+        self._loop = asyncio.get_running_loop()
+        self._answers: deque[Answer] = deque()
+        self._waking = False
+        self._kept = False
+        self._told = True
+
+    def hear(self, asked: Sequence[Ask]) -> None:
+        """Calls of the other side, in order."""
+        for number, method, values, named in asked:
+            if method not in CALLS:
+                self._answers.append((number, _FAILED, f"`{method}` is not asked for from afar"))
+                self._loop.call_soon(self._flush)
+                continue
+            pending: Future[Any] = getattr(self._store, method)(*unpacked(values), **named)
+            pending.add_done_callback(partial(self._done, number, method == "enqueue"))
+
+    def tell(self) -> None:
+        """Tell the other side where the store's health has changed though nothing was asked."""
+        if self._told != self._store.healthy:
+            self._flush()
+
+    def _done(self, number: int, queued: bool, pending: Future[Any]) -> None:
+        """An answer is there; in the store's thread, mostly."""
+        error = pending.exception()
+        if error is None:
+            self._answers.append((number, _TAKEN, packed(pending.result())))
+            self._kept = self._kept or queued
+        else:
+            self._answers.append((number, _FULL if isinstance(error, StoreFullError) else _FAILED, str(error)))
+        if not self._waking:
+            self._waking = True
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is there to be told
+                self._loop.call_soon_threadsafe(self._flush)
+
+    def _flush(self) -> None:
+        self._waking = False
+        if self._kept:
+            self._kept = False
+            self._queued()
+        self._told = self._store.healthy
+        answers = []
+        while self._answers:
+            answers.append(self._answers.popleft())
+        self._send(("answers", answers, self._told, self._store.dropped))
+
+
+def packed(value: Any) -> Any:
+    """The value in plain terms: sequences as lists, rows as tuples that begin with their kind's index."""
+    index = _INDEX.get(type(value))
+    if index is not None:
+        return (index, *_VALUES[index](value))
+    if isinstance(value, (list, tuple)):
+        return [packed(one) for one in value]
+    return value
+
+
+def unpacked(value: Any) -> Any:
+    """What `packed` was given."""
+    if isinstance(value, tuple):
+        return _ROWS[value[0]](*value[1:])
+    if isinstance(value, list):
+        return [unpacked(one) for one in value]
+    return value

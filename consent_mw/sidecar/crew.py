@@ -102,7 +102,7 @@ class Alone:
     async def start(self) -> None:
         """Open the store, then take requests."""
         await self._gate.start(strict=True)
-        self._front = Front(self._settings, self._gate, self._sockets.browsers, shared=False)
+        self._front = Front(self._settings, self._gate, self._sockets.browsers)
         await self._front.open()
 
     async def adopt(self, configuration: Configuration) -> None:

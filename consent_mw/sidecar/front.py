@@ -1,6 +1,6 @@
 """The front: the data plane of one process with what it listens on, from its first connection to its last.
 
-Rule: where several processes share a socket, each takes one connection at a time, so that a burst spreads over them.
+Rule: where several processes share a socket, each takes one connection at a time, and lets go first who has fewer.
 Rule: a drain warns first, then takes what waits in the queue but no more, then ends or cuts what is under way.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from consent_mw.asgi.gate import Gate
 from consent_mw.sidecar.downstream import Client
 from consent_mw.sidecar.plane import Plane
+from consent_mw.sidecar.scales import Share
 from consent_mw.sidecar.settings import Settings
 from consent_mw.sidecar.sockets import BACKLOG
 from consent_mw.world.access_log import AccessLog
@@ -22,17 +23,20 @@ from consent_mw.world.metrics import Meters
 from consent_mw.world.upstream import Pool
 
 RESTS = 0.5
-"""Seconds without accepting after the system had nothing left to accept with."""
+YIELDS = 0.001
+"""Seconds without accepting: after the system had nothing left to accept with; for a process with less to do."""
 
 
 class Front:
-    """Serves browsers on these sockets through this gate. `shared`: other processes listen on them as well."""
+    """Serves browsers on these sockets through this gate; where other processes listen on them too, with a share."""
 
-    def __init__(self, settings: Settings, gate: Gate, sockets: Sequence[socket.socket], *, shared: bool) -> None:
+    def __init__(
+        self, settings: Settings, gate: Gate, sockets: Sequence[socket.socket], share: Share | None = None
+    ) -> None:
         self.gate = gate
         self.plane = Plane(gate, Pool(settings.upstream), Meters(), self._log(settings))
         self._sockets = list(sockets)
-        self._shared = shared
+        self._share = share
         self._servers: list[asyncio.Server] = []
         self._accepting: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.Task[None] | None = None
@@ -45,8 +49,8 @@ class Front:
     async def open(self) -> None:
         """Take connections."""
         for one in self._sockets:
-            if self._shared:
-                self._loop.add_reader(one.fileno(), self._accept, one)
+            if self._share is not None:
+                self._loop.add_reader(one.fileno(), self._accept_fairly, one, self._share)
                 continue
             # A copy: the server closes its own, and what waits in the queue then is still to be served.
             self._servers.append(await self._serve(one.dup()))
@@ -97,13 +101,21 @@ class Front:
             server.close()
         sockets, self._sockets = self._sockets, []
         for one in sockets:
-            if self._shared:
+            if self._share is not None:
                 self._loop.remove_reader(one.fileno())
             while self._accept(one):
                 pass
             one.close()
         if self._accepting:
             await asyncio.wait(self._accepting, timeout=RESTS)
+
+    def _accept_fairly(self, listening: socket.socket, share: Share) -> None:
+        """Take one connection, unless another process has fewer: then it has a moment to take it."""
+        mine = len(self.plane.connections) + len(self._accepting)
+        if share.may_wait(mine):
+            self._rest(listening, YIELDS)
+            return
+        self._accept(listening)
 
     def _accept(self, listening: socket.socket) -> bool:
         """Take one connection; whether there may be more."""
@@ -113,9 +125,7 @@ class Front:
             return False
         except OSError:
             # No descriptors left, or the like: asked again at once it would fail again at once.
-            if self._shared and listening in self._sockets:
-                self._loop.remove_reader(listening.fileno())
-                self._loop.call_later(RESTS, self._accept_again, listening)
+            self._rest(listening, RESTS)
             return False
         peer.setblocking(False)
         task = self._loop.create_task(self._connect(peer))
@@ -123,9 +133,15 @@ class Front:
         task.add_done_callback(self._accepting.discard)
         return True
 
-    def _accept_again(self, listening: socket.socket) -> None:
+    def _rest(self, listening: socket.socket, seconds: float) -> None:
+        if self._share is not None and listening in self._sockets:
+            self._loop.remove_reader(listening.fileno())
+            self._loop.call_later(seconds, self._go_on, listening, self._share)
+
+    def _go_on(self, listening: socket.socket, share: Share) -> None:
         if listening in self._sockets:
-            self._loop.add_reader(listening.fileno(), self._accept, listening)
+            self._accept(listening)
+            self._loop.add_reader(listening.fileno(), self._accept_fairly, listening, share)
 
     async def _connect(self, peer: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -135,6 +151,8 @@ class Front:
         while True:
             await asyncio.sleep(1.0)
             self.plane.sweep()
+            if self._share is not None:
+                self._share.note(len(self.plane.connections))
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:

@@ -20,6 +20,7 @@ from consent_mw.core.terms import Overflow
 from consent_mw.errors import ServeError
 from consent_mw.sidecar.configuration import Configuration
 from consent_mw.sidecar.crew import Counted, within
+from consent_mw.sidecar.scales import Scales
 from consent_mw.sidecar.settings import Settings
 from consent_mw.sidecar.sockets import Sockets
 from consent_mw.sidecar.workplace import Workplace
@@ -86,8 +87,9 @@ class Supervised:
             self._store, lambda: self._configuration.policy, vendor_key, on_outcome=self._outcome
         )
         await self._delivery.start()
+        scales = Scales.make(self._settings.workers)
         self._places = [
-            Workplace(number, self._settings, self._store, self._delivery.notify)
+            Workplace(number, self._settings, self._store, self._delivery.notify, scales)
             for number in range(1, self._settings.workers + 1)
         ]
         for error in await asyncio.gather(*(self._occupy(one) for one in self._places), return_exceptions=True):

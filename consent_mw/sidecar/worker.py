@@ -20,6 +20,7 @@ from consent_mw.sidecar.channel import Channel, Message
 from consent_mw.sidecar.configuration import Configuration
 from consent_mw.sidecar.front import Front
 from consent_mw.sidecar.loop import new_runner
+from consent_mw.sidecar.scales import Scales, Share
 from consent_mw.sidecar.settings import Settings
 from consent_mw.world.store.remote import RemoteStore
 
@@ -74,7 +75,14 @@ class Worker:
         self._inbox.put_nowait(("drain",))
 
     async def _begin(
-        self, settings: bytes, data: bytes, file: str, keys: list[bytes], bypassed: bool, descriptors: list[int]
+        self,
+        settings: bytes,
+        data: bytes,
+        file: str,
+        keys: list[bytes],
+        bypassed: bool,
+        descriptors: list[int],
+        place: tuple[int, int],
     ) -> None:
         self._settings: Settings = pickle.loads(settings)  # noqa: S301  from the process that started this one
         configuration = Configuration.of(data, file, keys)
@@ -83,7 +91,7 @@ class Worker:
         self._gate.bypassed = bypassed
         await self._gate.start()
         sockets = [socket.socket(fileno=one) for one in descriptors]
-        self._front = Front(self._settings, self._gate, sockets, shared=True)
+        self._front = Front(self._settings, self._gate, sockets, Share(Scales(place[0]), place[1]))
         await self._front.open()
         self._channel.send(("up", self._digest))
         self._tasks.append(asyncio.create_task(self._tell()))

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import pickle
 import socket
+import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +21,7 @@ from typing import Any
 
 from consent_mw.sidecar.channel import Channel, Message
 from consent_mw.sidecar.configuration import Configuration
+from consent_mw.sidecar.scales import Scales
 from consent_mw.sidecar.settings import Settings
 from consent_mw.world.store import Store
 from consent_mw.world.store.remote import StoreDesk
@@ -28,7 +31,9 @@ class Workplace:
     """One place. `up`: its worker takes requests; `there`: it can be told something; `ended` is set when no worker
     is there, and `code` is what the last one ended with."""
 
-    def __init__(self, number: int, settings: Settings, store: Store, queued: Callable[[], None]) -> None:
+    def __init__(
+        self, number: int, settings: Settings, store: Store, queued: Callable[[], None], scales: Scales
+    ) -> None:
         self.number = number
         self.pid = 0
         self.code: int | None = None
@@ -37,20 +42,19 @@ class Workplace:
         self.now: Mapping[str, float] = {}
         self.ended = asyncio.Event()
         self.ended.set()
-        self._over = asyncio.Event()
         self._settings = settings
         self._store = store
         self._queued = queued
+        self._scales = scales
         self._channel: Channel | None = None
         self._desk: StoreDesk | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._waiting: dict[int, asyncio.Future[str]] = {}
         self._starting: asyncio.Future[str] | None = None
         self._asked = 0
         self._totals: Mapping[str, float] = {}
         self._before: Counter[str] = Counter()
         self._heard_at = 0.0
-        self._reaping: asyncio.Task[None] | None = None
 
     @property
     def there(self) -> bool:
@@ -79,25 +83,26 @@ class Workplace:
         descriptors = [one.fileno() for one in sockets]
         with theirs:
             ours.setblocking(False)
-            self._process = await asyncio.create_subprocess_exec(
-                *_command(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), *descriptors),
+            # Not the loop's own way, which with uvloop leaves descriptors open that are no worker's business.
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603  our own command; takes a millisecond
+                _command(theirs.fileno()),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), self._scales.descriptor, *descriptors),
                 env=dict(environment),
             )
         self.pid = self._process.pid
         self.code = None
         self.ended.clear()
-        self._reaping = loop.create_task(self._reap(self._process))
-        self._over.clear()
+        threading.Thread(target=self._wait, args=(self._process, loop), daemon=True).start()
         self._starting = loop.create_future()
         self._heard_at = loop.time()
         self._channel = await Channel.over(ours, self._heard, self._lost)
         self._desk = StoreDesk(self._store, self._channel.send, self._queued)
         settings = pickle.dumps(replace(self._settings, admin_token=""))
         keys = list(configuration.keyring.keys)
-        self.send("begin", settings, configuration.data, configuration.file, keys, bypassed, descriptors)
+        place = (self._scales.descriptor, self.number - 1)
+        self.send("begin", settings, configuration.data, configuration.file, keys, bypassed, descriptors, place)
 
     async def started(self) -> str:
         """Wait until the worker takes requests; nothing, or why it does not."""
@@ -130,9 +135,8 @@ class Workplace:
 
     def kill(self) -> None:
         """End the worker at once."""
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     def _heard(self, message: Message) -> None:
         self._heard_at = asyncio.get_running_loop().time()
@@ -160,8 +164,10 @@ class Workplace:
     def _lost(self) -> None:
         """The worker has closed its channel, or is gone."""
         self._channel = None
-        self._over.set()
         self.up = False
+        self._scales.leave(self.number - 1)
+        if self.code is not None:
+            self.ended.set()
         self._before.update(self._totals)
         self._totals, self.now = {}, {}
         self._settle_start("it ended")
@@ -169,13 +175,17 @@ class Workplace:
             if not answer.done():
                 answer.set_result("")
 
-    async def _reap(self, process: asyncio.subprocess.Process) -> None:
-        code = await process.wait()
-        # What it sent before it ended is still heard: the channel tells its own end.
-        if self._channel is not None:
-            await self._over.wait()
+    def _wait(self, process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for the end of the process, in a thread of its own."""
+        code = process.wait()
+        with contextlib.suppress(RuntimeError):  # the loop has ended as well
+            loop.call_soon_threadsafe(self._gone, code)
+
+    def _gone(self, code: int) -> None:
+        """The process has ended; what it sent before that is still heard, as the channel tells its own end."""
         self.code = code
-        self.ended.set()
+        if self._channel is None:
+            self.ended.set()
 
 
 def _command(descriptor: int) -> list[str]:

@@ -20,16 +20,19 @@ from consent_mw.wire.token import Keyring, parse_keys
 from consent_mw.world.geo import BUILTIN, Locator
 from consent_mw.world.policy_file import read_policy, read_policy_bytes
 from consent_mw.world.store import open_store
+from consent_mw.world.watch import Look, look
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A policy with the bytes and the file that it was read from, and the keys."""
+    """A policy with the bytes and the file that it was read from, and the keys; `seen` is what could be seen of the
+    files before they were read."""
 
     policy: Policy
     data: bytes
     file: str
     keyring: Keyring
+    seen: Look = ()
 
     @classmethod
     def of(cls, data: bytes, file: str, keys: list[bytes]) -> Configuration:
@@ -41,8 +44,7 @@ class Configuration:
 
     def files(self, settings: Settings) -> list[str]:
         """Every file whose change asks for a reload."""
-        named = [one for one in self.policy.geo.databases if one != BUILTIN]
-        return [one for one in (self.file, settings.keys_file, self.policy.site.texts, *named) if one]
+        return _files_of(settings, self.policy)
 
 
 def configure(settings: Settings) -> Configuration:
@@ -59,6 +61,7 @@ def read_configuration(settings: Settings) -> tuple[Configuration | None, list[C
     """The configuration, or every reason why there is none."""
     problems: list[ConsentError] = []
     keyring: Keyring | None = None
+    seen = look(_files_of(settings))
     try:
         keyring = read_keys(settings.keys_file)
     except KeysError as error:
@@ -67,11 +70,13 @@ def read_configuration(settings: Settings) -> tuple[Configuration | None, list[C
     if reading.policy is None:
         problems.append(PolicyError(reading.problems))
     else:
+        # What the policy names is known only now; what was seen before stands, so that no change is overlooked.
+        seen = tuple({one[0]: one for one in (*look(_files_of(settings, reading.policy)), *seen)}.values())
         problems += _missing_vendor_keys(reading.policy)
         problems += [ServeError(one) for one in Locator(reading.policy.geo.databases).problems]
     if keyring is None or reading.policy is None or problems:
         return None, problems
-    return Configuration(reading.policy, reading.data, settings.policy, keyring), []
+    return Configuration(reading.policy, reading.data, settings.policy, keyring, tuple(sorted(seen))), []
 
 
 def read_keys(file: str) -> Keyring:
@@ -100,6 +105,14 @@ def problems_around(settings: Settings) -> list[ConsentError]:
     except (StoreError, OSError) as error:
         problems.append(ServeError(f"--store `{settings.store}` cannot be used: {error}"))
     return problems
+
+
+def _files_of(settings: Settings, policy: Policy | None = None) -> list[str]:
+    """Every file that these settings and this policy name. (Certificates belong here as well.)"""
+    named = [settings.policy, settings.keys_file]
+    if policy is not None:
+        named += [policy.site.texts, *(one for one in policy.geo.databases if one != BUILTIN)]
+    return [one for one in named if one]
 
 
 def _missing_vendor_keys(policy: Policy) -> list[ConsentError]:

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
+from consent_mw.errors import ServeError
 from consent_mw.sidecar.configuration import Configuration, configure
 from consent_mw.sidecar.crew import Crew
 from consent_mw.sidecar.settings import Settings
 from consent_mw.world.systemd import Notifier
+from consent_mw.world.watch import look
 
 
 class Reloading:
-    """Reloads for this crew. `configuration` is what is in force; `done` and `failed` count."""
+    """Reloads for this crew. `configuration` is what is in force; `seen` is what could be seen of its files before
+    they were last read; `done` and `failed` count."""
 
     def __init__(self, settings: Settings, configuration: Configuration, crew: Crew, notifier: Notifier) -> None:
         self.configuration = configuration
+        self.seen = configuration.seen
         self.done = 0
         self.failed = 0
         self._settings = settings
@@ -40,14 +45,16 @@ class Reloading:
         """Reload. Raises ConsentError or OSError, and changes nothing, where something is not sound."""
         async with self._one:
             self._notifier.reloading()
+            self.seen = await asyncio.to_thread(look, self.files())
             try:
-                configuration = await asyncio.to_thread(configure, self._settings)
+                configuration = await asyncio.to_thread(_read_again, self._settings)
                 await self._crew.adopt(configuration)
             except BaseException:
                 self.failed += 1
                 raise
             else:
                 self.configuration = configuration
+                self.seen = configuration.seen
                 self.done += 1
             finally:
                 self._notifier.ready(self.status)
@@ -61,3 +68,10 @@ class Reloading:
             said = f"not reloaded, what was in force stays so:\n{error}"
         sys.stderr.write(f"consent-mw: {said}\n")
         sys.stderr.flush()
+
+
+def _read_again(settings: Settings) -> Configuration:
+    if Path(settings.policy).is_fifo():
+        # Opening it would wait for a writer that may never come.
+        raise ServeError(f"the policy `{settings.policy}` came through a pipe, so that it cannot be read again")
+    return configure(settings)

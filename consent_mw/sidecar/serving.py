@@ -75,7 +75,7 @@ class Service:
             server = asyncio.start_unix_server if one.family.name == "AF_UNIX" else asyncio.start_server
             self._servers.append(await server(self._admin.serve, sock=one))
         if self._settings.watch:
-            watch = Watch(self._reloading.files, self._reloading.reload_aloud)
+            watch = Watch(self._reloading.files, lambda: self._reloading.seen, self._reloading.reload_aloud)
             self._begin(watch.run())
         if self._notifier.watchdog:
             self._begin(self._show_life())

@@ -18,27 +18,26 @@ Look = tuple[tuple[str, int, int, int, int], ...]
 
 
 class Watch:
-    """Looks at the files that `files` names at the time, and calls `changed` when they are others than before."""
+    """Looks at the files that `files` names at the time, and calls `changed` when they are others than `seen` says:
+    what could be seen of them before they were last read, whether or not that went well."""
 
-    def __init__(self, files: Callable[[], Iterable[str]], changed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, files: Callable[[], Iterable[str]], seen: Callable[[], Look], changed: Callable[[], Awaitable[None]]
+    ) -> None:
         self._files = files
+        self._seen = seen
         self._changed = changed
 
     async def run(self, every: float = LOOKS_EVERY) -> None:
         """Look until cancelled."""
-        known = await asyncio.to_thread(look, self._files())
-        before = known
+        before: Look = ()
         while True:
-            await asyncio.sleep(every)
             # In a thread: a file system that hangs must not hold the requests.
             now = await asyncio.to_thread(look, self._files())
-            if now != known and now == before:
-                # What is changed while the change is dealt with is another change.
-                known = now
+            if now == before and now != self._seen():
                 await self._changed()
-                known = _kept(known, await asyncio.to_thread(look, self._files()))
-                now = known
             before = now
+            await asyncio.sleep(every)
 
 
 def look(files: Iterable[str]) -> Look:
@@ -52,9 +51,3 @@ def _seen(file: str) -> tuple[int, int, int, int]:
     except (OSError, ValueError):
         return 0, 0, 0, 0
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _kept(known: Look, now: Look) -> Look:
-    """What was known, extended by the files that only the change brought in, without those that it took out."""
-    before = {one[0]: one for one in known}
-    return tuple(before.get(one[0], one) for one in now)

@@ -24,7 +24,9 @@ from consent_mw.world.upstream import Pool
 
 RESTS = 0.5
 YIELDS = 0.001
-"""Seconds without accepting: after the system had nothing left to accept with; for a process with less to do."""
+ASKS_WITHIN = 1.0
+"""Seconds: without accepting, after the system had nothing left to accept with; for a process with less to do to
+accept first; for the last connections to send a request."""
 
 
 class Front:
@@ -79,6 +81,8 @@ class Front:
         self.plane.draining = True
         await _either(hurry, warning)
         await self._stop_listening()
+        # Who was just connected has a moment to ask: its first answer closes the connection.
+        await _either(hurry, min(warning, ASKS_WITHIN))
         self.plane.drain()
         while self.plane.connections and not hurry.is_set() and self._loop.time() < end:  # noqa: ASYNC110  once
             await asyncio.sleep(0.05)

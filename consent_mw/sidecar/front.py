@@ -52,6 +52,7 @@ class Front:
         """Take connections."""
         for one in self._sockets:
             if self._share is not None:
+                self._share.note(0)
                 self._loop.add_reader(one.fileno(), self._accept_fairly, one, self._share)
                 continue
             # A copy: the server closes its own, and what waits in the queue then is still to be served.

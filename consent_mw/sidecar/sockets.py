@@ -21,7 +21,7 @@ from consent_mw.world.systemd import HandedSocket
 BACKLOG = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sockets:
     """What to listen on, for browsers and for the operator; `made` is the path of a unix socket that we remove."""
 
@@ -43,12 +43,13 @@ def open_sockets(settings: Settings, handed: Sequence[HandedSocket]) -> Sockets:
     named = {one.name: one.socket for one in reversed(handed)}
     others = [one.socket for one in handed if one.name != "admin"]
     browsers = named.get("http") or (others[0] if others else None)
-    sockets = Sockets(made=settings.uds if browsers is None else "")
+    sockets = Sockets()
     try:
         if browsers is not None:
             sockets.browsers.append(browsers)
         elif settings.uds:
             sockets.browsers.append(_unix(settings.uds))
+            sockets.made = settings.uds
         else:
             sockets.browsers.extend(_tcp(settings.listen, "--listen"))
         if "admin" in named:

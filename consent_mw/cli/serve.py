@@ -61,6 +61,8 @@ def _show_example(context: click.Context, _: click.Parameter, name: str | None) 
 @click.option("--watch", is_flag=True, help="Reload when the policy or a file that it needs changes.")
 @click.option("--drain", default="30s", show_default=True, help="How long the end may take, from the first signal.")
 @click.option("--access-log", type=click.Choice(["off", "json"]), default="json", show_default=True)
+@click.option("--tls-cert", default="", help="A certificate chain in PEM: serve TLS, HTTP/2 and HTTP/1.1.")
+@click.option("--tls-key", default="", help="Its private key in PEM.")
 @click.option("--check", is_flag=True, help="Verify everything, then exit.")
 @click.option(
     "--example",
@@ -82,6 +84,8 @@ def command(
     watch: bool,
     drain: str,
     access_log: str,
+    tls_cert: str,
+    tls_key: str,
     check: bool,
 ) -> int:
     """Run the reverse proxy in front of a site."""
@@ -99,6 +103,8 @@ def command(
         drain=_tried(problems, 0.0, _seconds, drain),
         access_log=access_log == "json",
         watch=watch,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
     )
     configuration, found = read_configuration(settings)
     problems += found + problems_around(settings)

@@ -17,6 +17,7 @@ from consent_mw.core.policy import Policy
 from consent_mw.errors import ConsentError, KeysError, PolicyError, ServeError, StoreError
 from consent_mw.sidecar.settings import Settings
 from consent_mw.wire.token import Keyring, parse_keys
+from consent_mw.world.certificates import Certificates
 from consent_mw.world.geo import BUILTIN, Locator
 from consent_mw.world.policy_file import read_policy, read_policy_bytes
 from consent_mw.world.store import open_store
@@ -66,6 +67,10 @@ def read_configuration(settings: Settings) -> tuple[Configuration | None, list[C
         keyring = read_keys(settings.keys_file)
     except KeysError as error:
         problems.append(error)
+    try:
+        read_certificates(settings)
+    except ServeError as error:
+        problems.append(error)
     reading = read_policy(settings.policy)
     if reading.policy is None:
         problems.append(PolicyError(reading.problems))
@@ -95,6 +100,13 @@ def read_keys(file: str) -> Keyring:
         raise KeysError(f"--keys-file `{file}`: {error}") from None
 
 
+def read_certificates(settings: Settings) -> Certificates | None:
+    """The pair that TLS shows, or none where plain HTTP is served. Raises ServeError."""
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise ServeError("--tls-cert and --tls-key are needed together")
+    return Certificates(settings.tls_cert, settings.tls_key) if settings.tls_cert else None
+
+
 def problems_around(settings: Settings) -> list[ConsentError]:
     """What is wrong with everything that is not reloaded: the store and the admin port's protection."""
     problems: list[ConsentError] = []
@@ -108,8 +120,8 @@ def problems_around(settings: Settings) -> list[ConsentError]:
 
 
 def _files_of(settings: Settings, policy: Policy | None = None) -> list[str]:
-    """Every file that these settings and this policy name. (Certificates belong here as well.)"""
-    named = [settings.policy, settings.keys_file]
+    """Every file that these settings and this policy name."""
+    named = [settings.policy, settings.keys_file, settings.tls_cert, settings.tls_key]
     if policy is not None:
         named += [policy.site.texts, *(one for one in policy.geo.databases if one != BUILTIN)]
     return [one for one in named if one]

@@ -107,8 +107,9 @@ class Alone:
 
     async def adopt(self, configuration: Configuration) -> None:
         """Put this in force; requests go on meanwhile."""
-        put_in_force = await asyncio.to_thread(self._gate.prepare, configuration.policy, configuration.keyring)
-        put_in_force()
+        if self._front is not None:
+            put_in_force = await asyncio.to_thread(self._front.prepare, configuration)
+            put_in_force()
 
     async def bypass(self, on: bool) -> None:
         """Turn the kill switch."""

@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from consent_mw.asgi.gate import Gate
+from consent_mw.sidecar.configuration import Configuration, read_certificates
 from consent_mw.sidecar.downstream import Client
 from consent_mw.sidecar.plane import Plane
 from consent_mw.sidecar.scales import Share
@@ -28,6 +30,10 @@ ASKS_WITHIN = 1.0
 """Seconds: without accepting, after the system had nothing left to accept with; for a process with less to do to
 accept first; for the last connections to send a request."""
 
+SHAKEN_WITHIN = 10.0
+CLOSED_WITHIN = 5.0
+"""Seconds for a handshake of TLS, and for its end."""
+
 
 class Front:
     """Serves browsers on these sockets through this gate; where other processes listen on them too, with a share."""
@@ -37,6 +43,7 @@ class Front:
     ) -> None:
         self.gate = gate
         self.plane = Plane(gate, Pool(settings.upstream), Meters(), self._log(settings))
+        self._certificates = read_certificates(settings)
         self._sockets = list(sockets)
         self._share = share
         self._servers: list[asyncio.Server] = []
@@ -60,12 +67,33 @@ class Front:
         self._sweeping = self._loop.create_task(self._sweep())
 
     async def _serve(self, listening: socket.socket) -> asyncio.Server:
+        tls = self._tls
         if listening.family == socket.AF_UNIX:
-            return await self._loop.create_unix_server(self._client, sock=listening, backlog=BACKLOG)
-        return await self._loop.create_server(self._client, sock=listening, backlog=BACKLOG)
+            return await self._loop.create_unix_server(self._client, sock=listening, backlog=BACKLOG, **tls)
+        return await self._loop.create_server(self._client, sock=listening, backlog=BACKLOG, **tls)
+
+    @property
+    def _tls(self) -> dict[str, Any]:
+        if self._certificates is None:
+            return {}
+        context = self._certificates.context
+        return {"ssl": context, "ssl_handshake_timeout": SHAKEN_WITHIN, "ssl_shutdown_timeout": CLOSED_WITHIN}
 
     def _client(self) -> Client:
         return Client(self.plane)
+
+    def prepare(self, configuration: Configuration) -> Callable[[], None]:
+        """Work out all that this needs; what is returned puts it in force and cannot fail. May run in any thread.
+        Raises ServeError, and changes nothing, where something cannot be used."""
+        changes = [self.gate.prepare(configuration.policy, configuration.keyring)]
+        if self._certificates is not None:
+            changes.append(self._certificates.prepare())
+
+        def put_in_force() -> None:
+            for change in changes:
+                change()
+
+        return put_in_force
 
     def totals(self) -> dict[str, float]:
         """What this process has counted."""
@@ -150,7 +178,7 @@ class Front:
 
     async def _connect(self, peer: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            await self._loop.connect_accepted_socket(self._client, peer)
+            await self._loop.connect_accepted_socket(self._client, peer, **self._tls)
 
     async def _sweep(self) -> None:
         while True:

@@ -62,7 +62,8 @@ class Service:
     @property
     def greeting(self) -> str:
         """Where everything is."""
-        told = f"consent-mw: listening on {address_of(self._sockets.browsers[0])}, upstream {self._settings.upstream}"
+        where = address_of(self._sockets.browsers[0], "https" if self._settings.tls_cert else "http")
+        told = f"consent-mw: listening on {where}, upstream {self._settings.upstream}"
         return told + "".join(f", admin {address_of(one)}" for one in self._sockets.admin[:1])
 
     async def start(self) -> None:

@@ -18,7 +18,8 @@ much is kept back at its end for the outbox."""
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How to serve. `listen` and `admin` are host and port; `uds` a path that takes `listen`'s place; `drain` is
-    in seconds; keys come from `keys_file`, or from CONSENT_MW_KEYS where it is empty."""
+    in seconds; keys come from `keys_file`, or from CONSENT_MW_KEYS where it is empty; `tls_cert` and `tls_key` are
+    files, both or none."""
 
     policy: str
     upstream: Upstream
@@ -32,6 +33,8 @@ class Settings:
     drain: float = 30.0
     access_log: bool = True
     watch: bool = False
+    tls_cert: str = ""
+    tls_key: str = ""
 
     @property
     def warning(self) -> float:

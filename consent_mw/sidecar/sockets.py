@@ -64,14 +64,14 @@ def open_sockets(settings: Settings, handed: Sequence[HandedSocket]) -> Sockets:
     return sockets
 
 
-def address_of(listening: socket.socket) -> str:
+def address_of(listening: socket.socket, scheme: str = "http") -> str:
     """Where this socket listens, as a URL."""
     where = listening.getsockname()
     if listening.family == socket.AF_UNIX:
         path = where.decode("utf-8", "replace") if isinstance(where, bytes) else str(where)
         return f"unix:{path}".replace("\0", "@")
     host, port = where[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _tcp(where: tuple[str, int], option: str) -> list[socket.socket]:

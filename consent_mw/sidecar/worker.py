@@ -114,8 +114,7 @@ class Worker:
         match kind:
             case "prepare":
                 configuration = await asyncio.to_thread(Configuration.of, *rest)
-                policy, keyring = configuration.policy, configuration.keyring
-                self._prepared = await asyncio.to_thread(self._gate.prepare, policy, keyring)
+                self._prepared = await asyncio.to_thread(self._front.prepare, configuration)
             case "commit" if self._prepared is not None:
                 self._prepared()
                 self._prepared = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,16 @@ class Certificates:
 
     def reload(self) -> None:
         """Take the pair that the files hold now. Raises ServeError if it cannot be used; the old one stays."""
-        self._current = self._load()
+        self.prepare()()
+
+    def prepare(self) -> Callable[[], None]:
+        """Try the pair that the files hold now; what is returned takes it, and cannot fail. Raises as `reload`."""
+        pair = self._load()
+
+        def take() -> None:
+            self._current = pair
+
+        return take
 
     def _show(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         # Loading into the context that is in use would show, for a moment or after an error, halves of two pairs.

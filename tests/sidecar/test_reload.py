@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from tests.journeys.site import KEY, NEW_YORK, POLICY
+from tests.sidecar.h2_browser import trusting
+from tests.sidecar.pairs import write_pair
 from tests.sidecar.raw import CLOSE, OK, Origin, a_sidecar, ask, connect, metric, operate, read_all, read_until, until
 
 LATER = POLICY.replace('revision = "2026-01"', 'revision = "2026-02"')
@@ -109,6 +113,33 @@ def _status(port: int, cookie: str) -> object:
     said = state(port, cookie)["consent"]
     assert isinstance(said, dict)
     return said["status"]
+
+
+@WORKERS
+def test_a_certificate_is_exchanged_with_the_policy_or_neither_is(
+    tmp_path: Path, origin: Origin, workers: str
+) -> None:
+    certificate, key = write_pair(tmp_path, "old.example")
+    flags = ("--workers", workers, "--tls-cert", certificate, "--tls-key", key)
+    with a_sidecar(tmp_path, origin.port, *flags) as (_, port, admin):
+        assert {_shown(port) for _ in range(4)} == {"old.example"}
+        (tmp_path / "policy.toml").write_text(LATER)
+        Path(key).write_text("no key at all")
+        status, said = operate(admin, "POST", "/reload")
+        assert (status, "--tls-key" in said["problems"], revision(admin)) == (409, True, "2026-01")
+        assert {_shown(port) for _ in range(4)} == {"old.example"}
+        for new, old in zip(write_pair(tmp_path, "new.example"), (certificate, key), strict=True):
+            Path(new).rename(old)
+        assert operate(admin, "POST", "/reload")[0] == 200
+        assert {_shown(port) for _ in range(4)} == {"new.example"}
+        assert revision(admin) == "2026-02"
+
+
+def _shown(port: int) -> str:
+    """The name in the certificate that a handshake shows."""
+    with trusting("http/1.1").wrap_socket(connect(port), server_hostname="localhost") as peer:
+        shown = x509.load_der_x509_certificate(peer.getpeercert(True) or b"")
+    return str(shown.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
 
 def test_an_admin_port_shows_no_key(tmp_path: Path, origin: Origin) -> None:

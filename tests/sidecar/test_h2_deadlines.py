@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from consent_mw.asgi.gate import Gate
 from consent_mw.sidecar import h2_connection, h2_stream, relay
 from consent_mw.sidecar.downstream import Client
 from consent_mw.sidecar.plane import Plane
-from consent_mw.sidecar.serving import Settings, prepare
 from consent_mw.wire.token import parse_keys
-from consent_mw.world.metrics import AccessLog, Meters
+from consent_mw.world.access_log import AccessLog
+from consent_mw.world.metrics import Meters
+from consent_mw.world.policy_file import load_policy
 from consent_mw.world.upstream import Pool, read_upstream
 from tests.journeys.site import KEY, POLICY
 from tests.sidecar.h2_browser import Browser, asking, frame
@@ -36,11 +38,10 @@ def visited(folder: Path, origin: Origin, visit: Callable[[int], None]) -> None:
     """Run this visit (in a thread, with a port) before a plane of this process, which is swept all the time."""
     (folder / "policy.toml").write_text(POLICY)
     upstream = read_upstream(f"http://127.0.0.1:{origin.port}")
-    settings = Settings(str(folder / "policy.toml"), upstream, parse_keys(KEY), f"sqlite:///{folder / 'c.db'}")
 
     async def run() -> None:
-        gate, meters = prepare(settings), Meters()
-        plane = Plane(gate, Pool(upstream), meters, AccessLog(None, meters))
+        gate = Gate(load_policy(folder / "policy.toml"), parse_keys(KEY), f"sqlite:///{folder / 'c.db'}")
+        plane = Plane(gate, Pool(upstream), Meters(), AccessLog(None))
         await gate.start(strict=True)
         server = await asyncio.get_running_loop().create_server(lambda: Client(plane), "127.0.0.1", 0)
         visiting = asyncio.create_task(asyncio.to_thread(visit, server.sockets[0].getsockname()[1]))

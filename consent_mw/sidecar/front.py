@@ -30,6 +30,9 @@ ASKS_WITHIN = 1.0
 """Seconds: without accepting, after the system had nothing left to accept with; for a process with less to do to
 accept first; for the last connections to send a request."""
 
+SWEPT_EVERY = 1.0
+"""Seconds between looks at the deadlines."""
+
 SHAKEN_WITHIN = 10.0
 CLOSED_WITHIN = 5.0
 """Seconds for a handshake of TLS, and for its end."""
@@ -182,7 +185,7 @@ class Front:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(SWEPT_EVERY)
             self.plane.sweep()
             if self._share is not None:
                 self._share.note(len(self.plane.connections))

@@ -65,9 +65,13 @@ class Shop:
         said: dict[str, object] = json.loads(body)
         return said
 
-    def things(self, what: str, vendor: str = "") -> int:
-        """What the gate counted."""
-        return counted(self.admin, f'consent_mw_things_total{{vendor="{vendor}",what="{what}"}}')
+    def events(self, outcome: str, vendor: str) -> int:
+        """How many events of this vendor came to this."""
+        return counted(self.admin, f'consent_mw_events_total{{outcome="{outcome}",vendor="{vendor}"}}')
+
+    def lost(self) -> int:
+        """How many reports the store did not take."""
+        return counted(self.admin, "consent_mw_events_lost_total")
 
 
 def until(holds: Callable[[], bool], seconds: float = SECONDS) -> bool:

@@ -35,7 +35,7 @@ STEP = 0.02
 """Seconds between bytes of what drips: often enough, and far more than SHORT in all."""
 
 CONSTANTS = {
-    "consent_mw.sidecar.serving": {"SWEPT_EVERY": 0.02},
+    "consent_mw.sidecar.front": {"SWEPT_EVERY": 0.02},
     "consent_mw.sidecar.downstream": {
         "HEAD_WITHIN": SHORT,
         "KEPT_ALIVE": SHORT,

@@ -104,7 +104,7 @@ def test_a_vendor_that_is_not_there(tmp_path: Path) -> None:
     with a_shop(tmp_path, vendor_port=dead) as shop:
         assert [shop.visit() for _ in range(5)] == [Visit(200, ALLOWED, True)] * 5
         assert shop.ready()["store"] is True
-        assert shop.things("event_lost") == 0
+        assert shop.lost() == 0
 
 
 def test_a_vendor_that_never_answers_delays_no_page(tmp_path: Path) -> None:
@@ -126,6 +126,6 @@ def test_a_vendor_that_sends_elsewhere_is_not_followed(tmp_path: Path, status: i
         assert shop.visit() == Visit(200, ALLOWED, True)
         assert until(lambda: len(vendor.requests) == 1)
         assert [shop.visit() for _ in range(3)] == [Visit(200, ALLOWED, True)] * 3
-        assert until(lambda: shop.things("event_rejected", "insights") > 0)
+        assert until(lambda: shop.events("rejected", "insights") > 0)
         assert shop.vendor.events == []
     vendor.close()

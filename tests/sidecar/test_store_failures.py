@@ -111,14 +111,14 @@ def assert_the_site_stays_up(folder: Path, where: Path, breaking: Breaking, *, r
         with breaking(where, shop):
             # Nobody can know before something is written that it cannot be.
             assert until(lambda: shop.visit().whole and not shop.ready()["store"], 2.0)
-            left, lost = len(shop.vendor.events), shop.things("event_lost")
+            left, lost = len(shop.vendor.events), shop.lost()
             pages = [shop.visit() for _ in range(3)]
             assert [(page.status, page.whole, "__Host-vid" in page.cookies) for page in pages] == [
                 (200, True, False)
             ] * 3
             assert shop.choose(True).startswith(b"HTTP/1.1 503 ")
             assert b"set-cookie: __Host-consent=" in shop.choose(False)
-            assert until(lambda: shop.things("event_lost") >= lost + 3)
+            assert until(lambda: shop.lost() >= lost + 3)
             assert ask(shop.admin, b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 200 ")
             assert len(shop.vendor.events) == left
         if recovers:

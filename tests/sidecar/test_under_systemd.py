@@ -39,7 +39,7 @@ def test_systemd_is_told_of_every_state(tmp_path: Path, origin: Origin, workers:
             return [re.sub(r"^(MONOTONIC_USEC)=\d+$", r"\1", line) for line in lines]
 
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
-        with a_sidecar(tmp_path, origin.port, "--workers", workers, drain="500ms", environment=environment) as (
+        with a_sidecar(tmp_path, origin.port, "--workers", workers, drain="500ms", env=environment) as (
             process,
             _,
             admin,

@@ -241,6 +241,15 @@ def until(true: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+def refuses(port: int) -> bool:
+    """Whether nobody listens there any more."""
+    try:
+        connect(port).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def connect(port: int) -> socket.socket:
     """A connection as a browser makes it."""
     return socket.create_connection(("127.0.0.1", port), timeout=8)

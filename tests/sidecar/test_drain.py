@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.site import FIREFOX, NEW_YORK, POLICY, VENDOR, receiving
-from tests.sidecar.raw import OK, Origin, a_sidecar, connect, operate, read_all, read_until, until
+from tests.sidecar.raw import OK, Origin, a_sidecar, connect, operate, read_all, read_until, refuses, until
 
 WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
 CLOSING = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -68,7 +68,7 @@ def test_readiness_fails_while_connections_are_still_taken(tmp_path: Path, origi
                 assert read_all(late) in (OK, CLOSING)
             assert read_all(first) in (OK, CLOSING)
         assert read_all(idle) == b""
-        until(lambda: _refuses(port))
+        until(lambda: refuses(port))
 
 
 @WORKERS
@@ -78,7 +78,7 @@ def test_what_is_under_way_ends_whole(tmp_path: Path, origin: Origin, workers: s
         peer.sendall(ASKED)
         assert asked.wait(5)
         process.terminate()
-        until(lambda: _refuses(port))
+        until(lambda: refuses(port))
         go.set()
         assert read_all(peer) == CLOSING
 
@@ -152,11 +152,3 @@ def test_no_connection_that_was_made_is_lost(tmp_path: Path, origin: Origin, wor
             one.join(10)
         assert set(outcomes) - {b""} == {CLOSING}
         assert outcomes.count(b"") <= 1
-
-
-def _refuses(port: int) -> bool:
-    try:
-        connect(port).close()
-    except ConnectionRefusedError:
-        return True
-    return False

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.site import KEY, POLICY
-from tests.sidecar.raw import CLOSE, OK, Origin, a_sidecar, ask, connect, read_all, read_until
+from tests.sidecar.raw import CLOSE, OK, Origin, a_sidecar, ask, connect, read_all, read_until, refuses, until
 
 
 @pytest.fixture(scope="module")
@@ -238,10 +238,8 @@ def test_draining_lets_a_request_end_and_exits_with_zero(tmp_path: Path) -> None
             peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert begun.wait(5)
             process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            assert ask(admin, b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 503 ")
-            with pytest.raises(ConnectionRefusedError):
-                connect(port)
+            until(lambda: ask(admin, b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 503 "))
+            until(lambda: refuses(port))
             assert read_all(peer).endswith(b"ok")
         assert process.wait(8) == 0
     origin.close()

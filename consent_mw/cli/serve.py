@@ -20,6 +20,7 @@ from consent_mw.sidecar.loop import new_runner
 from consent_mw.sidecar.serving import serve
 from consent_mw.sidecar.settings import Settings
 from consent_mw.sidecar.sockets import Sockets, open_sockets
+from consent_mw.wire.address import Trust
 from consent_mw.world.systemd import Notifier, take_sockets
 from consent_mw.world.upstream import Upstream, read_upstream
 
@@ -63,6 +64,9 @@ def _show_example(context: click.Context, _: click.Parameter, name: str | None) 
 @click.option("--access-log", type=click.Choice(["off", "json"]), default="json", show_default=True)
 @click.option("--tls-cert", default="", help="A certificate chain in PEM: serve TLS, HTTP/2 and HTTP/1.1.")
 @click.option("--tls-key", default="", help="Its private key in PEM.")
+@click.option(
+    "--proxy-protocol", default="", help="Networks of balancers, comma-separated, that announce their connections."
+)
 @click.option("--check", is_flag=True, help="Verify everything, then exit.")
 @click.option(
     "--example",
@@ -86,6 +90,7 @@ def command(
     access_log: str,
     tls_cert: str,
     tls_key: str,
+    proxy_protocol: str,
     check: bool,
 ) -> int:
     """Run the reverse proxy in front of a site."""
@@ -105,6 +110,7 @@ def command(
         watch=watch,
         tls_cert=tls_cert,
         tls_key=tls_key,
+        balancers=_tried(problems, (), _networks, proxy_protocol),
     )
     configuration, found = read_configuration(settings)
     problems += found + problems_around(settings)
@@ -145,6 +151,15 @@ def _host_port(text: str, option: str) -> tuple[str, int]:
     if found is None or int(found[3]) > 65_535:
         raise ServeError(f"{option} `{text}` is not of the form HOST:PORT")
     return found[1] or found[2] or "0.0.0.0", int(found[3])  # noqa: S104  `:8080` asks for every address
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    networks = tuple(one.strip() for one in text.split(",") if one.strip())
+    try:
+        Trust(networks)
+    except ValueError as error:
+        raise ServeError(f"--proxy-protocol: {error}") from None
+    return networks
 
 
 def _seconds(text: str) -> float:

@@ -38,9 +38,10 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 class Client(asyncio.Protocol):
     """One connection of a browser."""
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Plane, peer: str = "") -> None:
+        """`peer`: for whom a balancer announced this connection."""
         self.plane = plane
-        self.peer = ""
+        self.peer = peer
         self.secure = False
         self.deadline = 0.0
         self.stalled = False
@@ -65,7 +66,7 @@ class Client(asyncio.Protocol):
         # uvloop's transports are not registered as asyncio's.
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self.peer = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        self.peer = self.peer or (str(peer[0]) if isinstance(peer, tuple) and peer else "")
         self.secure = transport.get_extra_info("sslcontext") is not None
         self.plane.connections.add(self)
         self.plane.now = self._loop.time()

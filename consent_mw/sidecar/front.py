@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from consent_mw.asgi.gate import Gate
+from consent_mw.sidecar.announced import announced_client
 from consent_mw.sidecar.configuration import Configuration, read_certificates
 from consent_mw.sidecar.downstream import Client
 from consent_mw.sidecar.plane import Plane
 from consent_mw.sidecar.scales import Share
 from consent_mw.sidecar.settings import Settings
 from consent_mw.sidecar.sockets import BACKLOG
+from consent_mw.wire.address import Trust
 from consent_mw.world.access_log import AccessLog
 from consent_mw.world.metrics import Meters
 from consent_mw.world.upstream import Pool
+
+SEARCHED_AFTER = (20_000, 20, 50)
+"""New objects, and searches of younger ones, after which garbage in cycles is searched for."""
 
 RESTS = 0.5
 YIELDS = 0.001
@@ -49,6 +55,7 @@ class Front:
         self._certificates = read_certificates(settings)
         self._sockets = list(sockets)
         self._share = share
+        self._balancers = Trust(settings.balancers)
         self._servers: list[asyncio.Server] = []
         self._accepting: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.Task[None] | None = None
@@ -63,11 +70,15 @@ class Front:
         for one in self._sockets:
             if self._share is not None:
                 self._share.note(0)
-                self._loop.add_reader(one.fileno(), self._accept_fairly, one, self._share)
+            if self._accepts:
+                self._loop.add_reader(one.fileno(), self._accept_fairly, one)
                 continue
             # A copy: the server closes its own, and what waits in the queue then is still to be served.
             self._servers.append(await self._serve(one.dup()))
         self._sweeping = self._loop.create_task(self._sweep())
+        # What stands now stays: it is not to be searched for garbage at every few requests, which leave none in cycles.
+        gc.freeze()
+        gc.set_threshold(*SEARCHED_AFTER)
 
     async def _serve(self, listening: socket.socket) -> asyncio.Server:
         tls = self._tls
@@ -137,7 +148,7 @@ class Front:
             server.close()
         sockets, self._sockets = self._sockets, []
         for one in sockets:
-            if self._share is not None:
+            if self._accepts:
                 self._loop.remove_reader(one.fileno())
             while self._accept(one):
                 pass
@@ -145,10 +156,16 @@ class Front:
         if self._accepting:
             await asyncio.wait(self._accepting, timeout=RESTS)
 
-    def _accept_fairly(self, listening: socket.socket, share: Share) -> None:
+    @property
+    def _accepts(self) -> bool:
+        """Whether connections are taken here, one by one, and not by the loop: to share them, or to hear a balancer
+        before anything else."""
+        return self._share is not None or bool(self._balancers)
+
+    def _accept_fairly(self, listening: socket.socket) -> None:
         """Take one connection, unless another process has fewer: then it has a moment to take it."""
         mine = len(self.plane.connections) + len(self._accepting)
-        if share.may_wait(mine):
+        if self._share is not None and self._share.may_wait(mine):
             self._rest(listening, YIELDS)
             return
         self._accept(listening)
@@ -170,18 +187,22 @@ class Front:
         return True
 
     def _rest(self, listening: socket.socket, seconds: float) -> None:
-        if self._share is not None and listening in self._sockets:
+        if self._accepts and listening in self._sockets:
             self._loop.remove_reader(listening.fileno())
-            self._loop.call_later(seconds, self._go_on, listening, self._share)
+            self._loop.call_later(seconds, self._go_on, listening)
 
-    def _go_on(self, listening: socket.socket, share: Share) -> None:
+    def _go_on(self, listening: socket.socket) -> None:
         if listening in self._sockets:
             self._accept(listening)
-            self._loop.add_reader(listening.fileno(), self._accept_fairly, listening, share)
+            self._loop.add_reader(listening.fileno(), self._accept_fairly, listening)
 
     async def _connect(self, peer: socket.socket) -> None:
+        client = await announced_client(peer, self._balancers)
+        if client is None:
+            peer.close()
+            return
         with contextlib.suppress(OSError):
-            await self._loop.connect_accepted_socket(self._client, peer, **self._tls)
+            await self._loop.connect_accepted_socket(lambda: Client(self.plane, client), peer, **self._tls)
 
     async def _sweep(self) -> None:
         while True:

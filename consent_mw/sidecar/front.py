@@ -76,7 +76,7 @@ class Front:
             # A copy: the server closes its own, and what waits in the queue then is still to be served.
             self._servers.append(await self._serve(one.dup()))
         self._sweeping = self._loop.create_task(self._sweep())
-        # What stands now stays: it is not to be searched for garbage at every few requests, which leave none in cycles.
+        # What stands now stays, and requests leave nothing in cycles: it need not be searched at every few of them.
         gc.freeze()
         gc.set_threshold(*SEARCHED_AFTER)
 

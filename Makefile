@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+NATIVE := consent_mw/wire/_native.c tests/packaging/native_core.py
 
-.PHONY: demo test lint types layers unit debian clean fuzz bench bench-sidecar bench-memory bench-content
+.PHONY: demo test lint types layers unit test-pure wire-pure debian clean fuzz bench bench-sidecar bench-memory bench-content
 
 demo: $(VENV)/.runs
 	$(BIN)/consent-mw demo $(if $(DRIVE),--drive $(DRIVE)) $(if $(PORT),--port $(PORT))
 
-test: $(VENV)/.tests debian lint types layers unit
+test: $(VENV)/.tests debian lint types layers unit wire-pure
 
 lint: $(VENV)/.tests
 	$(BIN)/ruff format --check .
@@ -22,6 +23,13 @@ layers: $(VENV)/.tests
 
 unit: $(VENV)/.tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# What has a native core beside it, without it: wire/ as a part of `make test`, and all that stands on it.
+wire-pure: $(VENV)/.tests
+	CONSENT_MW_PURE=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/wire
+
+test-pure: $(VENV)/.tests
+	CONSENT_MW_PURE=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/wire tests/sidecar tests/asgi tests/journeys
 
 fuzz: $(VENV)/.tests
 	CONSENT_MW_FUZZ=20000 $(BIN)/python -m pytest tests/fuzz
@@ -52,17 +60,17 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runs: $(VENV)/bin/python pyproject.toml
+$(VENV)/.runs: $(VENV)/bin/python pyproject.toml $(NATIVE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
-$(VENV)/.tests: $(VENV)/bin/python pyproject.toml
+$(VENV)/.tests: $(VENV)/bin/python pyproject.toml $(NATIVE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.runs
 
-$(VENV)/.bench: $(VENV)/bin/python pyproject.toml
+$(VENV)/.bench: $(VENV)/bin/python pyproject.toml $(NATIVE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@ $(VENV)/.runs
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis consent_mw/wire/_native*.so

@@ -58,13 +58,7 @@ class Enforcement:
 
     def remaining(self, jar: Jar) -> bytes | None:
         """What remains of a request's cookies; None if nothing does."""
-        kept = self._kept
-        remains: list[bytes] = []
-        for name, raw in jar.pieces:
-            keep = kept.get(name)
-            if keep or (keep is None and self.keeps(name)):
-                remains.append(raw)
-        return cookies.rejoin(jar.joined, remains, whole=len(remains) == len(jar.pieces))
+        return cookies.remaining(jar.joined, self._kept, self.keeps)
 
     def set_cookie(self, raw: bytes, now: int) -> bytes | None:
         """What becomes of this Set-Cookie line: itself, a bounded one, or None where it is dropped."""

@@ -36,6 +36,7 @@ from consent_mw.wire.fields import (
     VALIDATORS,
     Field,
     Fields,
+    named,
     request_field,
     reserved,
     response_field,
@@ -399,7 +400,7 @@ class Exchange:
         enforcement = self._current()
         failing = self.gate.failing
         kept: Fields = []
-        for field in [field for field in answer.fields if field[0] == b"set-cookie"]:
+        for field in named(answer.fields, b"set-cookie"):
             line = enforcement.set_cookie(field[1], self.now)
             # Without a store nothing non-essential is set (SPEC 10).
             if failing and line is not None and not self.rules.essential(line, self.now):
@@ -439,7 +440,7 @@ class Exchange:
         decision = self._current().decision
         lines: list[bytes] = []
         done: set[bytes] = set()
-        for name, _ in self.jar.pieces:
+        for name, _ in cookies.pieces(self.jar.joined):
             purpose = self._purpose_of(name)
             verdict = decision.verdict(purpose) if purpose else None
             if name in done or verdict is None or verdict.allowed:

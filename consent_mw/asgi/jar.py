@@ -1,5 +1,6 @@
 """The jar: what the Cookie field of one request holds, split once and verified once.
 
+Rule: the cookies are not kept one by one: most are looked at once, and there are many jars.
 Rule: a jar says the same for as long as its bytes, the policy and the keys are the same, until `until`.
 Rule: every jar of the same bytes is the same visitor's; nothing is found by less than all of them.
 """
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.policy import DAY, Policy
-from consent_mw.wire.cookies import pieces
+from consent_mw.wire.cookies import pieces_named
 from consent_mw.wire.token import Identifier
 
 if TYPE_CHECKING:
@@ -24,11 +25,10 @@ FOR_EVER: Final = 1e18
 
 @dataclass(slots=True)
 class Jar:
-    """The cookies of one request. `pieces` are (name, bytes); `until` is when another look is due (seconds since
-    1970); `enforced` and `remaining` remember, by what a decision depends on, what followed for these cookies."""
+    """The cookies of one request. `until` is when another look is due (seconds since 1970); `enforced` and
+    `remaining` remember, by what a decision depends on, what followed for these cookies."""
 
     joined: bytes = b""
-    pieces: list[tuple[bytes, bytes]] = field(default_factory=list)
     consent: Consent = NO_CONSENT
     identifier: Identifier | None = None
     until: float = FOR_EVER
@@ -38,11 +38,9 @@ class Jar:
 
 def fill(joined: bytes, rules: Ruleset, tokens: Tokens, now: float) -> Jar:
     """The jar of these joined Cookie fields."""
-    jar = Jar(joined, pieces(joined))
-    own = rules.own_cookies
-    for name, raw in jar.pieces:
-        if name in own:
-            _take(jar, name, raw.partition(b"=")[2].strip(b" \t"), rules, tokens)
+    jar = Jar(joined)
+    for name, raw in pieces_named(joined, rules.own_names):
+        _take(jar, name, raw.partition(b"=")[2].strip(b" \t"), rules, tokens)
     _expire(jar, rules.policy, now)
     return jar
 

@@ -86,7 +86,8 @@ class Ruleset:
         self.consent_cookie = CONSENT_COOKIES[1 if domain else 0]
         self.cookie_domain = domain or None
         self.identifier_cookie = policy.identifier.cookie.encode() if policy.identifier else b""
-        self.own_cookies = frozenset(name for name in (*CONSENT_COOKIES, self.identifier_cookie) if name)
+        self.own_names = tuple(name for name in (*CONSENT_COOKIES, self.identifier_cookie) if name)
+        self.own_cookies = frozenset(self.own_names)
         self.own_parties = (domain,) if domain else ()
         self._exact = frozenset(one.encode() for one in policy.scope.exclude if not one.endswith("*"))
         self._under = tuple(one[:-1].encode() for one in policy.scope.exclude if one.endswith("*"))

@@ -17,8 +17,10 @@ from consent_mw.wire.fields import (
     OUTBOUND_RESERVED,
     Field,
     Fields,
+    render,
     request_field,
 )
+from consent_mw.wire.native import native
 from consent_mw.wire.request_head import RequestHead
 
 _NEVER_NOMINATED: Final = frozenset(
@@ -30,6 +32,9 @@ _NEVER_NOMINATED: Final = frozenset(
 )  # fmt: skip
 _SPOKEN_FOR: Final = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b""})
 _NEVER_SPELT_OTHERWISE: Final = FORWARDING | HOP_BY_HOP | {b"host", b"content-length", b"content-type", b"cookie"}
+_GONE: Final = {False: HOP_BY_HOP | FORWARDING, True: HOP_BY_HOP | {b"x-forwarded-for"}}
+"""What never goes on as it came, by whether the peer is trusted."""
+
 _NOBODY: Final[frozenset[bytes]] = frozenset()
 _NEVER_INTERIM: Final = HOP_BY_HOP | OUTBOUND_RESERVED | {b"set-cookie", b"content-length"}
 _VIA: Final = request_field(b"Via", b"1.1 consent_mw")
@@ -59,12 +64,26 @@ def nominated(options: frozenset[bytes]) -> frozenset[bytes]:
     return _NOBODY if options <= _SPOKEN_FOR else options - _SPOKEN_FOR - _NEVER_NOMINATED
 
 
+def forwarded(head: RequestHead, edits: Edits, peer: str, named: bytes, *, trusted: bool, secure: bool) -> bytes:
+    """The head of the request that the upstream gets; `named` is the Host for a request that names none."""
+    line = head.method + b" " + head.target + b" HTTP/1.1"
+    if native is not None and head.host and not nominated(head.options):
+        added = [*_forwarding(head, peer, trusted=trusted, secure=secure), *edits.announced()]
+        sent = native.forward(line, head.fields, _GONE[trusted], edits.remaining_cookies, edits.changed_field, added)
+        if sent is not None:
+            return sent
+    fields = towards_upstream(head, edits, peer, trusted=trusted, secure=secure)
+    if not head.host:
+        fields.insert(0, request_field(b"Host", named))
+    return render(line, fields)
+
+
 def towards_upstream(head: RequestHead, edits: Edits, peer: str, *, trusted: bool, secure: bool) -> Fields:
     """The request's fields as the upstream gets them, framing included. `trusted`: the peer's forwarding fields are
     believed and continued."""
     dropped = nominated(head.options)
     sent: Fields = []
-    chain: list[bytes] = []
+    gone = _GONE[trusted]
     cookies = b"cookie" in head.seen
     for field in head.fields:
         if dropped and field[0].replace(b"_", b"-") in dropped:
@@ -78,9 +97,7 @@ def towards_upstream(head: RequestHead, edits: Edits, peer: str, *, trusted: boo
             cookies = False
             if kept is not None:
                 sent.append(field if kept is field[1] else (lower, kept, field[2][:6] + b": " + kept, CHANGED))
-        elif lower == b"x-forwarded-for":
-            chain.append(field[1])
-        elif lower in HOP_BY_HOP or (lower in FORWARDING and not trusted):
+        elif lower in gone:
             continue
         elif b"_" in lower and lower.replace(b"_", b"-") in _NEVER_SPELT_OTHERWISE:
             # An upstream that reads headers by CGI's rules takes `_` for `-` (RFC 3875 4.1.18).
@@ -89,17 +106,20 @@ def towards_upstream(head: RequestHead, edits: Edits, peer: str, *, trusted: boo
             value = edits.changed_field(lower, field[1])
             if value is not None:
                 sent.append(field if value is field[1] else request_field(field[2][: len(lower)], value))
-    sent += _forwarding(head, chain if trusted else [], peer, trusted=trusted, secure=secure)
+    sent += _forwarding(head, peer, trusted=trusted, secure=secure)
     sent += edits.announced()
     return sent
 
 
-def _forwarding(head: RequestHead, chain: list[bytes], peer: str, *, trusted: bool, secure: bool) -> Fields:
+def _forwarding(head: RequestHead, peer: str, *, trusted: bool, secure: bool) -> Fields:
     """The fields that this hop adds."""
-    if peer:
-        chain.append(peer.encode("latin-1"))
     added: Fields = []
     seen = head.seen
+    chain: list[bytes] = []
+    if trusted and b"x-forwarded-for" in seen:
+        chain += head.repeated.get(b"x-forwarded-for") or (seen[b"x-forwarded-for"],)
+    if peer:
+        chain.append(peer.encode("latin-1"))
     if chain:
         said = b", ".join(chain)
         added.append((b"x-forwarded-for", said, b"X-Forwarded-For: " + said, CHANGED))
@@ -145,8 +165,3 @@ def loops(seen: dict[bytes, bytes], repeated: dict[bytes, list[bytes]]) -> bool:
     """Whether this request has been through here already, too often to be a chain (RFC 9110 7.6.3)."""
     via = seen.get(b"via")
     return via is not None and b",".join(repeated.get(b"via") or [via]).count(b"consent_mw") >= 3
-
-
-def render(first_line: bytes, fields: Fields) -> bytes:
-    """A message head as bytes."""
-    return b"\r\n".join([first_line, *[field[2] for field in fields], b"", b""])

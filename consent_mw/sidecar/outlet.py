@@ -11,8 +11,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.exchange import Editor
-from consent_mw.sidecar.forwarding import render, wants_trailers
-from consent_mw.wire.fields import Fields, response_field
+from consent_mw.sidecar.forwarding import wants_trailers
+from consent_mw.wire.fields import Fields, named, render, response_field
 from consent_mw.wire.request_head import RequestHead
 from consent_mw.wire.trailers import last_chunk
 
@@ -118,7 +118,7 @@ class Http1Outlet:
 def _framed(status: int, reason: bytes, fields: Fields, *, again: bool, bodiless: bool, http10: bool) -> Framed:
     if status == 204:
         fields = _without_length(fields)
-    unframed = not bodiless and not any(field[0] == b"content-length" for field in fields)
+    unframed = not bodiless and not named(fields, b"content-length")
     chunked, until_end = unframed and not http10, unframed and http10
     again = again and not until_end
     added: Fields = [_CHUNKED] if chunked else []

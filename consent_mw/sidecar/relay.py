@@ -21,7 +21,7 @@ from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Route
 from consent_mw.errors import SpoiltBodyError
 from consent_mw.sidecar.bridge import Bridge
-from consent_mw.sidecar.forwarding import for_this_hop, interim, loops, render, towards_upstream
+from consent_mw.sidecar.forwarding import for_this_hop, forwarded, interim, loops
 from consent_mw.sidecar.outlet import phrase
 from consent_mw.sidecar.plane import Downlink
 from consent_mw.sidecar.tunnel import Tunnel
@@ -98,14 +98,12 @@ class Relay:
                 self._bridge_to(exchange)
                 return
             trusted = exchange.rules.trusts(client.peer)
-            fields = towards_upstream(head, exchange, client.peer, trusted=trusted, secure=client.secure)
+            named = self._plane.pool.upstream.authority
+            self._rendered = forwarded(head, exchange, client.peer, named, trusted=trusted, secure=client.secure)
         except Exception:
             log.exception("the gate failed on a request")
             self._say(500, "this request cannot be decided about")
             return
-        if not head.host:
-            fields.insert(0, request_field(b"Host", self._plane.pool.upstream.authority))
-        self._rendered = render(head.method + b" " + head.target + b" HTTP/1.1", fields)
         self._plane.admissions.keep(head, exchange, self._rendered, client.peer, secure=client.secure)
         self._send()
 

@@ -11,8 +11,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
+from typing import Final
 
 from consent_mw.core.terms import SameSite
+from consent_mw.wire.native import native
 
 LONGEST_ATTRIBUTE = 1024
 """Octets beyond which a browser ignores an attribute's value (RFC 6265bis 5.6)."""
@@ -80,6 +82,28 @@ def pieces(joined: bytes) -> list[tuple[bytes, bytes]]:
         elif name:
             found.append((b"", raw))
     return found
+
+
+def _pieces_named(joined: bytes, names: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
+    return [piece for piece in pieces(joined) if piece[0] in names]
+
+
+def _remaining(joined: bytes, known: dict[bytes, bool], keeps: Callable[[bytes], bool]) -> bytes | None:
+    found = pieces(joined)
+    kept: list[bytes] = []
+    for name, raw in found:
+        keep = known.get(name)
+        if keep or (keep is None and keeps(name)):
+            kept.append(raw)
+    return rejoin(joined, kept, whole=len(kept) == len(found))
+
+
+pieces_named: Final = _pieces_named if native is None else native.pieces_named
+"""Those of the pieces that have one of these names."""
+
+remaining: Final = _remaining if native is None else native.remaining
+"""What remains of the joined Cookie fields when only the names stay that `known` says so of, or that `keeps` answers
+for where it says nothing; None if nothing does."""
 
 
 def rejoin(joined: bytes, kept: Sequence[bytes], *, whole: bool) -> bytes | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from consent_mw.wire.native import native
+
 Field = tuple[bytes, bytes, bytes, int]
 """One field: its name in lower case, its value without white space around it, its whole line, and its Level."""
 
@@ -124,6 +126,8 @@ def look_at(name: bytes) -> None:
         _also_seen.add(name)
         _request_lines.clear()
         _request_names.clear()
+        if request_reader is not None:
+            request_reader.forget()
 
 
 def request_level(name: bytes) -> tuple[bytes, int]:
@@ -244,3 +248,26 @@ def _level_in_response(lower: bytes) -> int:
     if lower in _RESPONSE_CHANGED:
         return CHANGED
     return SEEN if lower in _RESPONSE_SEEN else PLAIN
+
+
+def _render(first_line: bytes, fields: Fields) -> bytes:
+    return b"\r\n".join([first_line, *[field[2] for field in fields], b"", b""])
+
+
+def _named(fields: Fields, name: bytes) -> Fields:
+    return [field for field in fields if field[0] == name]
+
+
+render: Final = _render if native is None else native.render
+"""A message head as bytes, of its first line and its fields."""
+
+named: Final = _named if native is None else native.named
+"""The fields of this (lower-case) name."""
+
+request_reader: Final = (
+    None if native is None else native.Reader(_request_names, request_level, _NEVER_KEPT, NOTHING_REPEATED)
+)
+response_reader: Final = (
+    None if native is None else native.Reader(_response_names, response_level, _NEVER_KEPT, NOTHING_REPEATED)
+)
+"""What reads whole heads natively, by the same names and levels; None where that is not built."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from consent_mw.wire.fields import Fields, Read, notice, read_request_fields, request_field
+from consent_mw.wire.fields import Fields, Read, notice, read_request_fields, request_field, request_reader
 
 LONGEST_HEAD: Final = 65_536
 MOST_FIELDS: Final = 200
@@ -68,20 +68,11 @@ class RequestHead:
 
 def read_head(raw: bytes) -> RequestHead | Refusal:
     """The head that these bytes are (the empty line at the end included), or why it is refused."""
-    if not raw.endswith(b"\r\n\r\n"):
-        return Refusal(400, "the request has a bare line feed, carriage return or null")
-    lines = raw[:-4].split(b"\r\n")
-    if len(lines) > MOST_FIELDS + 1:
-        return Refusal(431, f"the request has more than {MOST_FIELDS} header fields")
-    first = read_request_line(lines[0])
-    if isinstance(first, Refusal):
-        return first
-    del lines[0]
-    read = read_request_fields(lines)
-    if read is None:
-        return Refusal(400, "a header field is malformed or holds a control character")
-    head = assemble(first, read)
-    if isinstance(head, RequestHead) and head.target is first[1]:
+    read = (request_reader and request_reader.request(raw)) or _read(raw)
+    if isinstance(read, Refusal):
+        return read
+    head = assemble(*read)
+    if isinstance(head, RequestHead) and head.target is read[0][1]:
         head.block = raw[raw.index(b"\r\n") + 2 :]
     return head
 
@@ -146,6 +137,22 @@ _OPTIONS: Final = {
 
 def _options(values: Sequence[bytes]) -> frozenset[bytes]:
     return frozenset(one.strip(b" \t").lower() for value in values for one in value.split(b","))
+
+
+def _read(raw: bytes) -> tuple[tuple[bytes, bytes, bool], Read] | Refusal:
+    if not raw.endswith(b"\r\n\r\n"):
+        return Refusal(400, "the request has a bare line feed, carriage return or null")
+    lines = raw[:-4].split(b"\r\n")
+    if len(lines) > MOST_FIELDS + 1:
+        return Refusal(431, f"the request has more than {MOST_FIELDS} header fields")
+    first = read_request_line(lines[0])
+    if isinstance(first, Refusal):
+        return first
+    del lines[0]
+    read = read_request_fields(lines)
+    if read is None:
+        return Refusal(400, "a header field is malformed or holds a control character")
+    return first, read
 
 
 def _request_line(line: bytes) -> tuple[bytes, bytes, bool] | Refusal:

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from consent_mw.wire.fields import Fields, notice, read_response_fields, response_field
+from consent_mw.wire.fields import Fields, Read, notice, read_response_fields, response_field, response_reader
 
 LONGEST_HEAD: Final = 262_144
 LINES_KEPT: Final = 256
@@ -52,16 +52,10 @@ class ResponseHead:
 def read_response_head(raw: bytes, *, head: bool) -> ResponseHead | str:
     """The head that these bytes are (without the empty line at its end), or what is wrong with it. `head`: it answers
     a HEAD."""
-    lines = raw.split(b"\r\n")
-    first = _status_lines.get(lines[0]) or _status_line(lines[0])
-    if first is None:
-        return "its answer is not HTTP"
-    status, reason, http10 = first
-    del lines[0]
-    read = read_response_fields(lines) or read_response_fields(_unfolded(lines))
-    if read is None:
-        return "its head is malformed"
-    fields, seen, repeated = read
+    read = (response_reader and response_reader.response(raw)) or _read(raw)
+    if isinstance(read, str):
+        return read
+    (status, reason, http10), (fields, seen, repeated) = read
     if status < 200 and status != 101:
         return ResponseHead(status, reason, fields, seen, repeated, 0, True, True)
     length = _length(seen, repeated, http10)
@@ -86,6 +80,16 @@ def head_of(status: int, headers: Iterable[tuple[bytes, bytes]]) -> ResponseHead
     fields = [response_field(bytes(name), bytes(value)) for name, value in headers]
     seen, repeated = notice(fields)
     return ResponseHead(status, b"", fields, seen, repeated, UNTIL_END, False, True)
+
+
+def _read(raw: bytes) -> tuple[tuple[int, bytes, bool], Read] | str:
+    lines = raw.split(b"\r\n")
+    first = _status_lines.get(lines[0]) or _status_line(lines[0])
+    if first is None:
+        return "its answer is not HTTP"
+    del lines[0]
+    read = read_response_fields(lines) or read_response_fields(_unfolded(lines))
+    return (first, read) if read is not None else "its head is malformed"
 
 
 def _status_line(line: bytes) -> tuple[int, bytes, bool] | None:

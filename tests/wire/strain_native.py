@@ -1,0 +1,120 @@
+"""Strains the native core: every way in, good and bad, again and again. Run by test_native_memory.py, on its own
+interpreter, since a mistake in C ends it.
+
+`strain_native.py [FILE] [--without-memory]`: FILE is another build of the core to strain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+NAME = "consent_mw.wire._native"
+
+
+def load(file: str) -> None:
+    """Let this build be the one that is imported."""
+    spec = importlib.util.spec_from_file_location(NAME, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[NAME] = module
+    package = importlib.import_module("consent_mw.wire")
+    package._native = module  # type: ignore[attr-defined]  # as an import of it would
+
+
+def calls(core: ModuleType) -> list[Callable[[], object]]:
+    """Calls of everything, most of which raise or answer None."""
+    from consent_mw.wire import fields
+    from tests.wire.heads import ODD_ANSWERS, ODD_REQUESTS, ORDINARY_ANSWERS, ORDINARY_REQUESTS, UNUSUAL_ANSWERS
+    from tests.wire.test_native import WRONG, Edits
+
+    reader = core.Reader(fields._request_names, fields.request_level, fields._NEVER_KEPT, fields.NOTHING_REPEATED)
+    requests = [raw for raw in (*ORDINARY_REQUESTS.values(), *ODD_REQUESTS.values()) if len(raw) < 9000]
+    answers = [*ORDINARY_ANSWERS.values(), *UNUSUAL_ANSWERS.values(), *ODD_ANSWERS.values()]
+    made: list[Callable[[], object]] = []
+    made += [lambda raw=raw: reader.request(raw) for raw in requests]
+    made += [lambda raw=raw: reader.response(raw) for raw in answers if len(raw) < 9000]
+    made += [lambda call=call: call(core, reader) for call in WRONG.values()]
+    held = [fields.request_field(b"Cookie", b"a=b"), fields.request_field(b"Via", b"x" * 700)]
+    for kept in (None, b"a=b", b"c" * 700):
+        edits = Edits(kept)
+        edits.asked = Forgetful()
+        ask = (edits.remaining_cookies, edits.changed_field)
+        made.append(lambda ask=ask: core.forward(b"GET / HTTP/1.1", held * 9, frozenset({b"te"}), *ask, held))
+    made.append(lambda: core.forward(b"x", held, frozenset(), lambda: 1 / 0, lambda lower, value: value, []))
+    made.append(lambda: core.forward(b"x", held, frozenset(), lambda: None, lambda lower, value: 1, []))
+    made.append(lambda: core.render(b"x" * 600, held * 300))
+    made.append(lambda: core.named(held * 3, b"via"))
+    jar = b"a=1; _ga=2; ;x;=y; long=" + b"z" * 600
+    made.append(lambda: core.pieces_named(jar, (b"a", b"long", b"")))
+    made.append(lambda: core.remaining(jar, {b"a": True}, lambda name: name == b"long"))
+    made.append(lambda: core.remaining(jar, {}, lambda name: 1 / 0))
+    made.append(reader.forget)
+    made.append(lambda: core.Reader({}, len, frozenset(), {}).request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+    return made
+
+
+class Forgetful(list[tuple[bytes, bytes]]):
+    """A list that takes note of nothing."""
+
+    def append(self, item: tuple[bytes, bytes]) -> None:
+        pass
+
+
+def run(made: list[Callable[[], object]]) -> None:
+    """Make every call once; whatever is raised is dropped."""
+    for call in made:
+        with contextlib.suppress(Exception):
+            call()
+
+
+def without_memory(made: list[Callable[[], object]]) -> None:
+    """Make every call with each of its allocations failing in turn."""
+    import _testcapi
+
+    for call in made:
+        for number in range(60):
+            with contextlib.suppress(Exception):
+                _testcapi.set_nomemory(number, number + 1)
+                try:
+                    call()
+                finally:
+                    _testcapi.remove_mem_hooks()
+
+
+def main(arguments: list[str]) -> int:
+    """Strain the core; the octets that 1,000 rounds left allocated are printed."""
+    files = [one for one in arguments if not one.startswith("--")]
+    if files:
+        load(files[0])
+    from consent_mw.wire import native
+
+    if native.native is None:
+        return 3
+    made = calls(native.native)
+    run(made)
+    if "--without-memory" in arguments:
+        without_memory(made)
+        run(made)
+    for _ in range(20):
+        run(made)
+    tracemalloc.start()
+    for _ in range(20):
+        run(made)
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(int(next((one[9:] for one in arguments if one.startswith("--rounds=")), "1000"))):
+        run(made)
+    print("left:", tracemalloc.get_traced_memory()[0] - before)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    sys.exit(main(sys.argv[1:]))

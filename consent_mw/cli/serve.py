@@ -21,6 +21,7 @@ from consent_mw.sidecar.serving import serve
 from consent_mw.sidecar.settings import Settings
 from consent_mw.sidecar.sockets import Sockets, open_sockets
 from consent_mw.wire.address import Trust
+from consent_mw.wire.native import native
 from consent_mw.world.systemd import Notifier, take_sockets
 from consent_mw.world.upstream import Upstream, read_upstream
 
@@ -120,6 +121,7 @@ def command(
     if check:
         sockets.close()
         click.echo("consent-mw: everything that `serve` needs is there")
+        click.echo(f"consent-mw: the native core is {'in use' if native is not None else 'not in use'}")
         return 0
     return _run(settings, configuration, sockets)
 

@@ -41,6 +41,9 @@ def fill(joined: bytes, rules: Ruleset, tokens: Tokens, now: float) -> Jar:
     jar = Jar(joined)
     for name, raw in pieces_named(joined, rules.own_names):
         _take(jar, name, raw.partition(b"=")[2].strip(b" \t"), rules, tokens)
+    if jar.consent is NO_CONSENT:
+        # Of its cookies a decision takes the consent alone, so that all who never answered have theirs in common.
+        jar.enforced = rules.unanswered
     _expire(jar, rules.policy, now)
     return jar
 

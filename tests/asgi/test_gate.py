@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from consent_mw import load_policy
+from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.gate import Gate
 from consent_mw.asgi.ruleset import LONGEST_KEPT, NAMES_KEPT, PLACES_KEPT
+from consent_mw.core.consent import Consent
 from consent_mw.wire.token import Keyring
 from tests.journeys.site import BERLIN, KEY, POLICY
 
@@ -45,3 +47,19 @@ def test_what_visitors_send_fills_no_cache_without_bound(tmp_path: Path) -> None
     assert len(remembered) <= NAMES_KEPT
     assert max(map(len, remembered)) <= LONGEST_KEPT
     assert len(gate.rules.places) == 0 < PLACES_KEPT
+
+
+def test_who_never_answered_has_the_decision_of_all_who_never_did(tmp_path: Path) -> None:
+    gate = a_gate(tmp_path)
+    consent = Consent({"analytics": True}, int(gate.now()), gate.policy.revision, issued=int(gate.now()))
+    answered = gate.consent_cookie(gate.rules, consent).partition(b";")[0]
+    made: dict[bytes, Enforcement] = {}
+    for cookie in (b"", b"session=a", b"session=b", answered):
+        headers = [(b"x-forwarded-for", BERLIN.encode()), (b"cookie", cookie), DOCUMENT]
+        enforcement = gate.admit(b"GET", b"/", headers, "127.0.0.1").enforcement
+        assert enforcement is not None
+        made[cookie] = enforcement
+    assert {cookie: one.decision.allows("analytics") for cookie, one in made.items()} == {
+        b"": False, b"session=a": False, b"session=b": False, answered: True
+    }  # fmt: skip
+    assert list(gate.rules.unanswered.values()) == [made[b""]]

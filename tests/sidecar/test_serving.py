@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -48,12 +49,17 @@ def port(listening: socket.socket) -> int:
     return number
 
 
-def test_a_check_finds_everything_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pure", ["0", "1"])
+def test_a_check_finds_everything_there(tmp_path: Path, pure: str) -> None:
     (tmp_path / "policy.toml").write_text(POLICY)
-    told = checked(
-        tmp_path, "--policy", "policy.toml", "--upstream", "http://a", "--listen", "127.0.0.1:0", CONSENT_MW_KEYS=KEY
+    flags = ("--policy", "policy.toml", "--upstream", "http://a", "--listen", "127.0.0.1:0")
+    told = checked(tmp_path, *flags, CONSENT_MW_KEYS=KEY, CONSENT_MW_PURE=pure)
+    native = pure == "0" and find_spec("consent_mw.wire._native") is not None
+    assert told == (
+        0,
+        "consent-mw: everything that `serve` needs is there\n"
+        f"consent-mw: the native core is {'in use' if native else 'not in use'}\n",
     )
-    assert told == (0, "consent-mw: everything that `serve` needs is there\n")
 
 
 def test_a_check_tells_everything_that_is_wrong(tmp_path: Path) -> None:

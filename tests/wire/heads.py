@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.sidecar.test_edges import BODILESS, BROKEN
-from tests.sidecar.test_forwarding import KEPT, REMOVED
-from tests.sidecar.test_proxy import REFUSED
+from tests.sidecar import (
+    test_broken_answers,
+    test_edges,
+    test_fidelity,
+    test_forwarding,
+    test_hop_by_hop,
+    test_smuggling,
+)
 
 BROWSER = (
     b"Host: example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
@@ -36,12 +41,17 @@ ORDINARY_REQUESTS = {
     "the longest target": b"GET /" + b"a" * 16_383 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
     **{
         name: b"GET / HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n"
-        for name, field in {**REMOVED, **{name: kept[0] for name, kept in KEPT.items()}}.items()
+        for table in (test_forwarding, test_hop_by_hop)
+        for name, field in {**table.REMOVED, **{name: kept[0] for name, kept in table.KEPT.items()}}.items()
     },
 }
 
 ODD_REQUESTS = {
-    **{name: raw for name, (_, raw) in REFUSED.items() if name != "long head"},
+    "connect": b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "trace": b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a folded field": b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "a length and chunks": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
     "nothing": b"",
     "an empty line": b"\r\n\r\n",
     "two empty lines": b"\r\n\r\n\r\n",
@@ -73,8 +83,7 @@ ORDINARY_ANSWERS = {
     "no reason": b"HTTP/1.1 200 \r\nContent-Length: 0",
     "a reason that is no text": b"HTTP/1.1 299 caf\xe9\tx\r\nX: y",
     "told for CDNs": b"HTTP/1.1 200 OK\r\nCDN-Cache-Control: x\r\nX-CDN-Cache-Control: a\r\nVary: a\r\nvary: b",
-    **{name: raw.partition(b"\r\n\r\n")[0] for name, (_, raw) in BODILESS.items()},
-    **{name: BROKEN[name].partition(b"\r\n\r\n")[0] for name in BROKEN if name not in ("not HTTP", "nothing")},
+    **{name: raw.partition(b"\r\n\r\n")[0] for name, (_, raw) in test_edges.BODILESS.items()},
 }
 
 UNUSUAL_ANSWERS = {
@@ -99,6 +108,14 @@ ODD_ANSWERS = {
     "half a status": b"HTTP/1.1 20",
     "a letter in it": b"HTTP/1.1 2o0 OK",
 }
+
+MORE_REQUESTS = {
+    name: raw[: raw.find(b"\r\n\r\n") + 4]
+    for table in (test_smuggling.REFUSED, test_fidelity.REFUSED)
+    for name, (_, raw) in table.items()
+}
+MORE_ANSWERS = {name: raw.partition(b"\r\n\r\n")[0] for name, raw in test_broken_answers.BROKEN.items()}
+"""What the sidecar refuses, for the form of it or for what its fields say together."""
 
 _NAMES = st.one_of(
     st.sampled_from(

@@ -32,14 +32,14 @@ def load(file: str) -> None:
 def calls(core: ModuleType) -> list[Callable[[], object]]:
     """Calls of everything, most of which raise or answer None."""
     from consent_mw.wire import fields
-    from tests.wire.heads import ODD_ANSWERS, ODD_REQUESTS, ORDINARY_ANSWERS, ORDINARY_REQUESTS, UNUSUAL_ANSWERS
+    from tests.wire import heads
     from tests.wire.test_native import WRONG, Edits
 
     reader = core.Reader(fields._request_names, fields.request_level, fields._NEVER_KEPT, fields.NOTHING_REPEATED)
-    requests = [raw for raw in (*ORDINARY_REQUESTS.values(), *ODD_REQUESTS.values()) if len(raw) < 9000]
-    answers = [*ORDINARY_ANSWERS.values(), *UNUSUAL_ANSWERS.values(), *ODD_ANSWERS.values()]
+    requests = {**heads.ORDINARY_REQUESTS, **heads.ODD_REQUESTS}.values()
+    answers = {**heads.ORDINARY_ANSWERS, **heads.UNUSUAL_ANSWERS, **heads.ODD_ANSWERS}.values()
     made: list[Callable[[], object]] = []
-    made += [lambda raw=raw: reader.request(raw) for raw in requests]
+    made += [lambda raw=raw: reader.request(raw) for raw in requests if len(raw) < 9000]
     made += [lambda raw=raw: reader.response(raw) for raw in answers if len(raw) < 9000]
     made += [lambda call=call: call(core, reader) for call in WRONG.values()]
     held = [fields.request_field(b"Cookie", b"a=b"), fields.request_field(b"Via", b"x" * 700)]

@@ -13,6 +13,8 @@ from consent_mw.wire.request_head import Refusal, RequestHead
 from tests.wire.heads import (
     ANSWERS,
     COOKIES,
+    MORE_ANSWERS,
+    MORE_REQUESTS,
     ODD_ANSWERS,
     ODD_REQUESTS,
     ORDINARY_ANSWERS,
@@ -70,6 +72,11 @@ def test_a_request_that_is_cut_anywhere_reads_alike(raw: bytes) -> None:
         reads_alike(raw[:end] + b"\r\n\r\n")
 
 
+@pytest.mark.parametrize("raw", MORE_REQUESTS.values(), ids=MORE_REQUESTS)
+def test_what_the_sidecar_refuses_reads_alike(raw: bytes) -> None:
+    reads_alike(raw)
+
+
 @MANY
 @given(REQUESTS)
 def test_any_request_reads_alike(raw: bytes) -> None:
@@ -94,6 +101,11 @@ def test_an_odd_answer_is_left_to_python(raw: bytes) -> None:
 def test_an_answer_that_is_cut_anywhere_reads_alike(raw: bytes) -> None:
     for end in range(min(len(raw), 600)):
         hears_alike(raw[:end])
+
+
+@pytest.mark.parametrize("raw", MORE_ANSWERS.values(), ids=MORE_ANSWERS)
+def test_an_answer_that_the_sidecar_fails_reads_alike(raw: bytes) -> None:
+    hears_alike(raw)
 
 
 @MANY

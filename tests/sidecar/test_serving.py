@@ -57,8 +57,8 @@ def test_a_check_finds_everything_there(tmp_path: Path, pure: str) -> None:
     native = pure == "0" and find_spec("consent_mw.wire._native") is not None
     assert told == (
         0,
-        "consent-mw: everything that `serve` needs is there\n"
-        f"consent-mw: the native core is {'in use' if native else 'not in use'}\n",
+        "consent-mw: everything that `serve` needs is there\nconsent-mw: the native core is "
+        + ("in use\n" if native else "not in use\n"),
     )
 
 

@@ -49,8 +49,10 @@ class Http2Outlet:
         editor: Editor | None = None,
         again: bool,
         rendered: dict[int, object] | None = None,
+        body: bytes = b"",
     ) -> None:
-        """Send the head; `rendered` remembers what was made of these fields, where they come again."""
+        """Send the head; `rendered` remembers what was made of these fields, where they come again; `body` is a first
+        part of it that is there already."""
         self.opened, self.status, self._editor = True, status, editor
         self._bodiless = self._method == b"HEAD" or status in (204, 304)
         known = None if rendered is None else rendered.get(_OURS)
@@ -58,6 +60,8 @@ class Http2Outlet:
         if rendered is not None:
             rendered[_OURS] = pairs
         self._stream.answer(pairs, ended=self._bodiless)
+        if body:
+            self.send(body)
 
     def send(self, chunk: bytes) -> None:
         """Send a part of the body, edited where there is an editor."""

@@ -73,9 +73,10 @@ class Http1Outlet:
         editor: Editor | None = None,
         again: bool,
         rendered: dict[int, object] | None = None,
+        body: bytes = b"",
     ) -> None:
         """Send the head. `again`: the request leaves room for another one; `rendered` remembers what was made of
-        these fields, where they come again."""
+        these fields, where they come again; `body` is a first part of it that is there already."""
         head = self._head
         again = again and head.keep_alive
         self.opened, self.status = True, status
@@ -89,7 +90,14 @@ class Http1Outlet:
         if editor is not None:
             self._editor = editor
         self._chunked, self._until_end, self.again = known.chunked, known.until_end, known.again
+        if body and editor is None and not bodiless and not known.chunked:
+            # One write costs less than two.
+            self.sent = len(body)
+            self._client.write(known.head + body)
+            return
         self._client.write(known.head)
+        if body:
+            self.send(body)
 
     def send(self, chunk: bytes) -> None:
         """Send a part of the body, edited where there is an editor."""

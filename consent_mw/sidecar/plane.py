@@ -62,9 +62,10 @@ class Outlet(Protocol):
         editor: Editor | None = None,
         again: bool,
         rendered: dict[int, object] | None = None,
+        body: bytes = b"",
     ) -> None:
         """Send the head. `again`: the request leaves room for another one; `rendered` remembers what was made of
-        these fields, where they come again."""
+        these fields, where they come again; `body` is a first part of it that is there already."""
 
     def send(self, chunk: bytes) -> None:
         """Send a part of the body, edited where there is an editor."""

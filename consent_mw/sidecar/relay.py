@@ -293,8 +293,7 @@ class Relay:
         self._connection = None
         reply = None if self._exchange is None else self._exchange.respond_again(answer)
         if reply is not None:
-            self._open(answer, reply)
-            self._outlet.send(body)
+            self._open(answer, reply, body)
             self._finish(whole=True)
             return
         self.upstream_answers(answer)
@@ -318,14 +317,20 @@ class Relay:
             return
         self.stall("held", False)
 
-    def _open(self, answer: ResponseHead, reply: Reply) -> None:
+    def _open(self, answer: ResponseHead, reply: Reply, body: bytes = b"") -> None:
         if self._tunnel is not None:
             self._outlet.switch(answer.reason, reply.fields, list(answer.all(b"upgrade")))
             self.forward_raw(self._client.begin_tunnel())
             return
         again = self._may_follow and not self._head.upgrade
         self._outlet.open(
-            answer.status, answer.reason, reply.fields, editor=reply.editor, again=again, rendered=reply.rendered
+            answer.status,
+            answer.reason,
+            reply.fields,
+            editor=reply.editor,
+            again=again,
+            rendered=reply.rendered,
+            body=body,
         )
         self._client.wait(ANSWER_IDLE)
 

@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from consent_mw.wire.headers import values
 
@@ -41,19 +42,21 @@ class Trust:
 
     networks: tuple[str, ...] = ()
     header: str = "x-forwarded-for"
-    _parsed: tuple[IpNetwork, ...] = field(init=False, repr=False)
+    _ranges: tuple[tuple[int, int, int], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        parsed = tuple(_network(one) for one in self.networks)
-        object.__setattr__(self, "_parsed", parsed)
+        parsed = [_network(one) for one in self.networks]
+        ranges = tuple((one.version, int(one.network_address), int(one.broadcast_address)) for one in parsed)
+        object.__setattr__(self, "_ranges", ranges)
 
     def __bool__(self) -> bool:
-        return bool(self._parsed)
+        return bool(self._ranges)
 
     def __contains__(self, address: object) -> bool:
         if not isinstance(address, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
             return False
-        return any(address in network for network in self._parsed if network.version == address.version)
+        version, number = address.version, int(address)
+        return any(first <= number <= last for family, first, last in self._ranges if family == version)
 
 
 def client_address(headers: Sequence[tuple[bytes, bytes]], peer: str, trust: Trust) -> ClientAddress:
@@ -64,7 +67,7 @@ def client_address(headers: Sequence[tuple[bytes, bytes]], peer: str, trust: Tru
 def client_of(said: Sequence[bytes], peer: str, trust: Trust) -> ClientAddress:
     """The client of a request in which the header of `trust` has these values. An empty `peer` (a unix socket) is
     believed if anybody is."""
-    direct = read_address(peer)
+    direct = _peer_address(peer)
     if peer and direct is None:
         return ClientAddress(None, readable=False)
     if not trust or (direct is not None and direct not in trust):
@@ -113,6 +116,12 @@ def truncate(text: str) -> str:
     address = unmap(read)
     kept = 24 if address.version == 4 else 48
     return str(ipaddress.ip_network((address, kept), strict=False).network_address)
+
+
+@lru_cache(maxsize=1024)
+def _peer_address(peer: str) -> IpAddress | None:
+    """The address of a peer: the same few balancers again and again, where addresses are said at all."""
+    return read_address(peer)
 
 
 def _network(text: str) -> IpNetwork:

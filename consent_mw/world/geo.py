@@ -129,11 +129,19 @@ def _mapped_copy(original: BinaryIO) -> maxminddb.Reader:
         return maxminddb.open_database(copy, maxminddb.MODE_AUTO)  # the mapping outlives the name
 
 
+_flat: dict[object, Location] = {code: Location(code) for code in COUNTRIES}
+
+
 def _location(record: object) -> Location | None:
     """What a record says, flat (`country_code`) or nested (`country.iso_code`). The *registered* country is where
     the network's owner sits, not where the person is; it answers nothing here."""
     if not isinstance(record, dict):
         return None
+    if len(record) == 1:
+        # A flat country database says nothing else, for whole countries.
+        known = _flat.get(record.get("country_code"))
+        if known is not None:
+            return known
     country = _country(record)
     if country is None:
         return None

@@ -256,8 +256,7 @@ class Gate:
             return known
         client = client_of(seen.all(rules.address_header), peer, rules.trust)
         locations = self.locator.locate(client.address)
-        settled = rules.settle(locations, client.readable)
-        place = rules.place(settled, str(client.address) if client.address is not None else "")
+        place = rules.place(locations, client.readable, client.address)
         return rules.places.keep(key, place) if len(key[1]) <= LONGEST_KEPT else place
 
     def _within_share(self, exchange: Exchange) -> bool:

@@ -17,7 +17,7 @@ from consent_mw.core.decision import Decision
 from consent_mw.core.policy import CookieRule, Policy
 from consent_mw.core.terms import Mode, Whereabouts
 from consent_mw.core.whereabouts import Location, Settled, settle
-from consent_mw.wire.address import Trust, read_address
+from consent_mw.wire.address import IpAddress, Trust, read_address
 from consent_mw.wire.cookies import SetCookie
 from consent_mw.wire.fields import look_at
 from consent_mw.wire.remembered import Remembered
@@ -52,14 +52,19 @@ LONGEST_KEPT: Final = 256
 """Bytes of a visitor's text beyond which it is not kept as a key of any cache."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
-    """Where one visitor is. `address` is empty where it is not known; `number` stands for what a decision takes of
-    this: the jurisdiction and how it was found."""
+    """Where one visitor is. `number` stands for what a decision takes of this: the jurisdiction and how it was
+    found."""
 
     settled: Settled
-    address: str
+    client: IpAddress | None
     number: int
+
+    @property
+    def address(self) -> str:
+        """The visitor's address; empty where it is not known."""
+        return "" if self.client is None else str(self.client)
 
 
 class Route(Enum):
@@ -98,7 +103,7 @@ class Ruleset:
         self.places: Remembered[tuple[str, bytes], Place] = Remembered(PLACES_KEPT)
         self._enforcements: dict[str, Enforcement] = {}
         self._peers: Remembered[str, bool] = Remembered(PLACES_KEPT)
-        self._settled: Remembered[tuple[tuple[Location, ...], bool], Settled] = Remembered(SETTLED_KEPT)
+        self._settled: Remembered[tuple[tuple[Location, ...], bool], tuple[Settled, int]] = Remembered(SETTLED_KEPT)
         self._numbers: dict[tuple[str, Whereabouts], int] = {}
         self.jars: Remembered[bytes, Jar] = Remembered(JARS_KEPT)
         self.unanswered: dict[int, Enforcement] = {}
@@ -176,14 +181,12 @@ class Ruleset:
             known = self._peers.keep(peer, bool(self.trust) and (not peer or read_address(peer) in self.trust))
         return known
 
-    def settle(self, locations: tuple[Location, ...], readable: bool) -> Settled:
-        """The jurisdiction for an address that the databases located so, remembered."""
+    def place(self, locations: tuple[Location, ...], readable: bool, client: IpAddress | None) -> Place:
+        """Where the client at this address is, which the databases located so."""
         known = self._settled.get((locations, readable))
         if known is None:
-            known = self._settled.keep((locations, readable), settle(locations, readable, self.policy))
-        return known
-
-    def place(self, settled: Settled, address: str) -> Place:
-        """Where a visitor is, with the number of what a decision takes of it."""
-        what = (settled.jurisdiction.name, settled.whereabouts)
-        return Place(settled, address, self._numbers.setdefault(what, len(self._numbers)))
+            settled = settle(locations, readable, self.policy)
+            what = (settled.jurisdiction.name, settled.whereabouts)
+            number = self._numbers.setdefault(what, len(self._numbers))
+            known = self._settled.keep((locations, readable), (settled, number))
+        return Place(known[0], client, known[1])

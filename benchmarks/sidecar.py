@@ -25,6 +25,9 @@ from table import markdown, targets
 from verify import verify
 from visitors import Visitors
 
+STRANGERS = 140_000
+"""Visitors who come once, and three in ten of them for the first time."""
+
 
 def main() -> int:
     """Measure, print and write."""
@@ -48,7 +51,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="of load per server and round")
-    parser.add_argument("--visitors", type=int, default=20_000, help="distinct ones, sent over and over")
+    parser.add_argument("--visitors", type=int, default=2_000, help="distinct ones who come back, over and over")
     parser.add_argument("--only", default="", help="names of servers, comma-separated")
     parser.add_argument("--out", type=Path, default=HERE / "results-sidecar.json")
     parser.add_argument("--profile", default="", metavar="NAME", help="profile this row of ours instead")
@@ -95,9 +98,9 @@ def _profile(options: argparse.Namespace) -> None:
 def _visitor_files(folder: Path, count: int, *, distinct: bool) -> dict[bool, Path]:
     """The file of visitors who come back, and the one of visitors who come once."""
     files = {False: folder / "visitors", True: folder / "strangers"}
-    Visitors().write(files[False], count)
+    Visitors(new=0.0).write(files[False], count)
     if distinct:
-        Visitors(seed=2).write(files[True], 7 * count)
+        Visitors(seed=2).write(files[True], STRANGERS)
     return files
 
 

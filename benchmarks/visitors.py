@@ -44,12 +44,14 @@ GPC, DNT, BOTS, IPV6_SHARE = 0.08, 0.05, 0.02, 0.12
 class Visitors:
     """Makes one visitor after another."""
 
-    def __init__(self, seed: int = 1, *, agents: int = 24) -> None:
+    def __init__(self, seed: int = 1, *, agents: int = 24, new: float = NEW) -> None:
+        """`new` is the share of those who come without an identifier; who came before has got one."""
         self._random = random.Random(seed)
         self._keys = Keyring([KEY])
         self._agents = agents
         self._now = int(time.time())
         self._made = 0
+        self._new = new
 
     def write(self, file: Path, count: int) -> None:
         """Write the requests of this many further visitors, each ended by a NUL byte."""
@@ -126,7 +128,7 @@ class Visitors:
             # Who refused has no such cookies any more: they were expired on the page after the no.
             pairs += [f"_ga=GA1.2.{word % 10**10}.1730000000", f"_ga_8VXC1R=GS1.1.{word % 10**10}.4.1"]
             pairs += [f"ad_id={word % 10**16}", f"_fbp=fb.1.1730000000000.{word % 10**9}"]
-        if NEW <= kind < ACCEPTED:
+        if self._new <= kind < ACCEPTED:
             day = self._now // DAY - word % 90
             pairs.append(f"__Host-vid={self._keys.sign_identifier(word.to_bytes(16, 'big'), day)}")
         if kind >= KNOWN:

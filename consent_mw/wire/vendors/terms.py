@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol
@@ -28,20 +28,23 @@ UNNAMED = "event"
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """One request to a vendor: header names in lower case, the body complete."""
+    """One request to a vendor: header names in lower case, the body complete. Its text says none of it: a URL may
+    hold a key, as GA4's does."""
 
     method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class VendorAnswer:
-    """What an answer means for one event: an outcome, or None to try again, `after` seconds at the earliest."""
+    """What an answer means for one event: an outcome, or None to try again, `after` seconds at the earliest.
+    `named` is whether the answer spoke of this very event, so that there is nothing to find out by asking again."""
 
     outcome: Outcome | None
     after: float = 0.0
+    named: bool = False
 
 
 class Encoder(Protocol):

@@ -38,6 +38,9 @@ ALL_BUSY = frozenset({429, 503})
 TOO_MUCH = frozenset({400, 413, 422})
 """Answers to a batch that may be about a single event of it."""
 
+OURS = (("user-agent", "consent_mw"), ("accept", "*/*"))
+"""What a request says where its vendor's format says nothing else; Plausible takes the visitor's agent by header."""
+
 Outcomes = Callable[[str, str, int], None]
 
 
@@ -180,7 +183,7 @@ class Turn:
     async def _refused(self, rows: Sequence[OutboxRow], answers: Sequence[VendorAnswer]) -> bool:
         """Settle what was refused; a batch refused as a whole is sent again in halves, so that one bad event does
         not take the others along."""
-        if len(rows) == 1 or any(one.outcome is not Outcome.REJECTED for one in answers):
+        if len(rows) == 1 or any(one.named or one.outcome is not Outcome.REJECTED for one in answers):
             return await self._settle(rows, answers)
         self.waiting.update({row.id: row for row in rows})
         middle = len(rows) // 2
@@ -209,7 +212,7 @@ def _outgoing(request: OutgoingRequest) -> httpx.Request:
     return httpx.Request(
         request.method,
         request.url,
-        headers=[*request.headers, ("user-agent", "consent_mw"), ("accept", "*/*")],
+        headers=[*request.headers, *(one for one in OURS if one[0] not in dict(request.headers))],
         content=request.body,
         extensions={"timeout": TIMEOUT.as_dict()},
     )

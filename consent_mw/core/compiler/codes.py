@@ -72,6 +72,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "csp-cannot-stop": "Warning: with this source, a Content-Security-Policy cannot stop a denied vendor.",
         "longer-than-browsers-keep": "Warning: a cookie is meant to last longer than browsers keep one.",
         "vendor-without-key": "Warning: a vendor that needs a key has none.",
+        "field-not-carried": "Warning: a vendor lists a field that its format has no place for.",
         "unset-variable": "Warning: a vendor's key is in an environment variable that is not set.",
         "missing-file": "Warning: a file that the policy names is not there.",
     }

@@ -1,63 +1,24 @@
 """`[vendor.*]`: the third parties that may receive events, their fields, and what each kind of vendor needs.
 
 Rule: a vendor that cannot work without a field it is not given is an error here, not a silent loss later.
+Rule: a field that a vendor's format has no place for is a warning, since nothing is sent of it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from types import MappingProxyType
 
 from consent_mw.core.compiler import values
+from consent_mw.core.compiler.kinds import NEEDS, OPTIONS, Needs, option
 from consent_mw.core.compiler.names import NAME, Names, check_name, named_tables
 from consent_mw.core.compiler.report import nearest, quoted
-from consent_mw.core.compiler.section import BadValue, Section
+from consent_mw.core.compiler.section import Section
 from consent_mw.core.document import Entry, Kind, Node
 from consent_mw.core.policy import Vendor
 from consent_mw.core.terms import FIELD_FAMILIES, SIMPLE_FIELDS, VendorKind
 
-_PERSON = ("visitor_id", "user_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a kind cannot work without: of each group of `fields` one, each of `options`; `may` are further options;
-    `key` is whether the vendor turns away what carries none."""
-
-    fields: tuple[tuple[str, ...], ...] = ()
-    options: tuple[str, ...] = ()
-    may: tuple[str, ...] = ()
-    key: bool = False
-
-
-NEEDS: Mapping[VendorKind, Needs] = MappingProxyType(
-    {
-        VendorKind.WEBHOOK: Needs(),
-        VendorKind.SEGMENT: Needs((_PERSON,), key=True),
-        VendorKind.GA4: Needs((_PERSON,), ("measurement_id",), key=True),
-        VendorKind.POSTHOG: Needs((_PERSON,), key=True),
-        # Without an address or an id, Matomo merges all our visitors into one.
-        VendorKind.MATOMO: Needs((("visitor_id", "user_id", "ip"),), ("site_id",)),
-        # Plausible drops an event without address or user agent, and answers 202.
-        VendorKind.PLAUSIBLE: Needs((("ip", "ip_truncated"), ("user_agent",)), ("domain",)),
-        VendorKind.MIXPANEL: Needs((_PERSON,), may=("project_id",), key=True),
-        VendorKind.AMPLITUDE: Needs((_PERSON,), key=True),
-        VendorKind.SNOWPLOW: Needs((), may=("app_id",)),
-        VendorKind.OTLP: Needs((), may=("service_name",)),
-    }
-)
-"""Every kind; most need `event` besides."""
-
-_NAMELESS: Mapping[VendorKind, tuple[tuple[str, ...], ...]] = {
-    VendorKind.WEBHOOK: (),
-    VendorKind.SEGMENT: (),
-    VendorKind.OTLP: (),
-}
-"""The kinds whose events need no name of their own."""
-
-_OPTION = re.compile(r"[!-~](?:[ -~]{0,198}[!-~])?")
 _PARAMETER = re.compile(r"[^\s*\x00-\x1f\x7f]{1,100}")
 
 
@@ -102,18 +63,12 @@ def _options(section: Section, kind: VendorKind | None) -> dict[str, str]:
             if name in needs.options:
                 section.missing(name, f"a vendor of kind `{kind}` needs it")
             continue
-        if entry.node.kind is Kind.INTEGER and abs(entry.node.number) < 10**18:
-            found[name] = str(entry.node.number)
-            continue
-        if section.is_kind(entry.node, f"`{name}`", Kind.STRING):
-            found[name] = section.read(entry.node, name, _option, "")
+        node = entry.node
+        if node.kind is Kind.INTEGER and abs(node.number) < 10**18:
+            node = replace(node, kind=Kind.STRING, text=str(node.number))
+        if section.is_kind(node, f"`{name}`", Kind.STRING):
+            found[name] = section.read(node, name, OPTIONS.get(name, option), "")
     return found
-
-
-def _option(text: str) -> str:
-    if not _OPTION.fullmatch(text):
-        raise BadValue("bad-option", "cannot be sent", "write at most 200 printable ASCII characters")
-    return text
 
 
 def _fields(section: Section, kind: VendorKind | None) -> tuple[str, ...]:
@@ -152,17 +107,34 @@ def _checked(section: Section, entry: Entry, nodes: tuple[Node, ...], kind: Vend
     fields = tuple(node.text for node in nodes if node not in unknown)
     if kind is not None and not unknown and len(nodes) == len(entry.node.items):
         _check_needs(section, entry, fields, kind)
+    if kind is not None:
+        for node in nodes:
+            _check_carried(section, node, kind)
     return fields
 
 
 def _check_needs(section: Section, entry: Entry, fields: tuple[str, ...], kind: VendorKind) -> None:
-    for group in (*_NAMELESS.get(kind, (("event",),)), *NEEDS[kind].fields):
-        if not set(group) & set(fields):
-            wanted = " or ".join(f"`{name}`" for name in group)
+    settings = frozenset(section.node.entries)
+    for group in NEEDS[kind].fields:
+        able = [name for name in group if NEEDS[kind].loses(name, settings) is None]
+        if not set(able) & set(fields):
+            wanted = " or ".join(f"`{name}`" for name in able)
             where = "" if entry.name == "fields" else f" in {quoted(entry.name)}"
             message = f"{section.label} cannot work{where} without field {wanted}, which it is not given"
             advice = f"a vendor of kind `{kind}` needs it; add it, or remove the vendor"
             section.report.error(entry, "vendor-needs-field", message, advice)
+
+
+def _check_carried(section: Section, node: Node, kind: VendorKind) -> None:
+    setting = NEEDS[kind].loses(node.text, frozenset(section.node.entries))
+    if setting is None:
+        return
+    only = f" without a `{setting}`" if setting else ""
+    message = f"{section.label} lists {quoted(node.text)}, which kind `{kind}` cannot carry{only}"
+    advice = (
+        f"set `{setting}`, or remove it; nothing is sent of it" if setting else "remove it; nothing is sent of it"
+    )
+    section.report.warning(node, "field-not-carried", message, advice)
 
 
 def _is_field(name: str) -> bool:

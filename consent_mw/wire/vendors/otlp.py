@@ -85,10 +85,11 @@ class OtlpEncoder:
         """What this answer means; of a partial success nobody tells which records were turned away."""
         if 200 <= status < 300:
             partial = answered(body).get("partialSuccess")
-            rejected = count(partial.get("rejectedLogRecords")) if isinstance(partial, dict) else 0
-            if not rejected:
+            rejected = count(partial.get("rejectedLogRecords", 0)) if isinstance(partial, dict) else 0
+            if rejected == 0:
                 return alike(batch, Outcome.ACCEPTED)
-            return alike(batch, Outcome.REJECTED if rejected >= len(batch) else Outcome.UNKNOWN)
+            whole = rejected is not None and rejected >= len(batch)
+            return alike(batch, Outcome.REJECTED if whole else Outcome.UNKNOWN)
         if status in AGAIN:
             return again(batch, headers, now)
         return alike(batch, Outcome.REJECTED)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from segment.analytics import Client
 
 from consent_mw.core.permit import Permit
 from consent_mw.core.terms import EventKind, Outcome, VendorKind
 from consent_mw.wire.vendors import VendorAnswer, encoder
 from tests.builders import a_vendor
+from tests.wire.vendors.simulators import Received, Reply, serving
 
 NOW = 1_795_434_123.0
 VENDOR = a_vendor(kind=VendorKind.SEGMENT, endpoint="https://api.segment.io/v1/batch")
@@ -117,3 +120,31 @@ def test_a_status_means_the_same_for_every_message(status: int, outcome: Outcome
     batch = [Permit("segment", "e-1", EventKind.TRACK, {})] * 3
     answers = encoder(VENDOR, "wk", "").answers(status, {"retry-after": "9"}, b"{}", batch, NOW)
     assert answers == [VendorAnswer(outcome, 0.0 if outcome else 9.0)] * 3
+
+
+class Keeping:
+    """A Segment that takes everything."""
+
+    refusal = Reply(400)
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def take(self, request: Received) -> Reply:
+        self.taken += [one["messageId"] for one in request.json["batch"]]
+        return Reply(200, b"{}")
+
+
+def test_segment_s_own_library_sends_the_same_message_to_the_same_place() -> None:
+    ours = message(EventKind.TRACK, event="signup", time=1_527_000_000.5, visitor_id="v1", user_id="u1", props__a="b")
+    rules = Keeping()
+    with serving(rules) as simulator:
+        client = Client("wk", host=simulator.url, sync_mode=True, max_retries=0)
+        when = datetime(2018, 5, 22, 14, 40, 0, 500_000, tzinfo=UTC)
+        client.track("u1", "signup", {"a": "b"}, ours["context"], when, "v1", {}, "e-1")
+        (request,) = simulator.received
+    (theirs,) = request.json["batch"]
+    theirs["context"].pop("library")
+    theirs["timestamp"] = theirs["timestamp"].replace("500000+00:00", "500Z")
+    assert (request.path, theirs) == ("/v1/batch", ours)
+    assert request.header("authorization") == dict(encoder(VENDOR, "wk", "").encode([], NOW).headers)["authorization"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
+from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
 
 from consent_mw.core.permit import Permit
 from consent_mw.core.terms import EventKind, Outcome
@@ -74,3 +76,11 @@ def test_a_status_means_the_same_for_every_event(status: int, outcome: Outcome |
     headers = {"retry-after": "9"}
     answers = encoder(a_vendor(), "", "").answers(status, headers, b"anything", [SIGNUP, VIEW], NOW)
     assert answers == [VendorAnswer(outcome, 0.0 if outcome else 9.0)] * 2
+
+
+def test_the_library_of_cloudevents_reads_the_event() -> None:
+    request = sent(SIGNUP)
+    read = from_structured_event(HTTPMessage(headers=dict(request.headers), body=request.body))
+    attributes = {**EVENT, "time": datetime(2018, 5, 22, 14, 40, 0, 500_000, tzinfo=UTC)}
+    data = attributes.pop("data")
+    assert (read.get_attributes(), read.get_data()) == (attributes, data)

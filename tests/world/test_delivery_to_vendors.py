@@ -124,7 +124,10 @@ def journey(store: Store, vendors: Mapping[str, Simulator], rows: list[OutboxRow
     return found
 
 
-def test_every_kind_takes_what_it_is_sent_and_nothing_else_is_said(store: Store) -> None:
+def test_every_kind_takes_what_it_is_sent_and_nothing_else_is_said(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0)
     with all_kinds() as vendors:
         rows = [row(name, number, event) for name in vendors for number, event in enumerate(("one", "two", "three"))]
         found = journey(store, vendors, rows, 3)
@@ -138,6 +141,8 @@ def test_every_kind_takes_what_it_is_sent_and_nothing_else_is_said(store: Store)
             assert bool(in_url) == (name == "ga4")
             agents = {request.header("user-agent") for request in one.received}
             assert agents == ({AGENT} if name == "plausible" else {"consent_mw"})
+        keys = {setup.key for setup in SETUPS.values() if len(setup.key) > 3}
+        assert [text for text in (*keys, "203.0.113.7", AGENT, "api_secret") if text in caplog.text] == []
 
 
 def test_every_kind_that_asks_for_time_gets_it_and_the_events_in_order(store: Store) -> None:
@@ -206,6 +211,15 @@ def test_what_is_taken_in_part_is_told_event_by_event_and_not_sent_again(store: 
         assert found == {name: outcomes for name, (_, outcomes, _) in PARTLY.items()}
         assert {name: names(one) for name, one in vendors.items()} == {name: one[2] for name, one in PARTLY.items()}
         assert {name: one.complaints for name, one in vendors.items()} == each(vendors, [])
+
+
+def test_one_visitor_whose_events_are_too_many_delays_nobody_else(store: Store) -> None:
+    busy = Fault(reply=Reply(429, b'{"code":429,"throttled_events":[0]}'))
+    with all_kinds(busy, only={"amplitude": Amplitude()}) as vendors:
+        rows = [row("amplitude", number, event) for number, event in enumerate(("one", "two"))]
+        rows[0] = a_row("first", {"event": "one", **FIELDS}, vendor="amplitude", event_id="0" * 32, visitor="bob")
+        assert journey(store, vendors, rows, 1) == {"amplitude": ["accepted"]}
+        assert names(vendors["amplitude"]) == ["two"]
 
 
 def test_a_batch_that_is_too_large_is_halved(store: Store) -> None:

@@ -71,9 +71,10 @@ _INSERT_ID = re.compile(r"[A-Za-z0-9-]{1,36}")
 
 
 class MixpanelEncoder:
-    """Writes imports. It de-duplicates by event, time, `distinct_id` and `$insert_id`."""
+    """Writes imports. It de-duplicates by event, time, `distinct_id` and `$insert_id`, and takes 2000 events; we
+    send fewer, since writing them holds up what runs beside."""
 
-    batch_limit = 2000
+    batch_limit = 200
     dedupes = True
 
     def __init__(self, vendor: Vendor, key: str, source: str) -> None:

@@ -17,6 +17,7 @@ Rule: no receiver has to de-duplicate; `log.record.uid` lets one that wants to.
 | `referrer_url` `referrer_host` | `referrer.url` `referrer.host` |
 | `name`, `email` | `user.full_name`, `user.email` |
 | `query.*`, `props.*` | `url.query.NAME`, `props.NAME` |
+| the purpose that allowed it | `consent.purpose` |
 """
 
 from __future__ import annotations
@@ -66,13 +67,14 @@ class OtlpEncoder:
     def __init__(self, vendor: Vendor, key: str, source: str) -> None:
         self._url = vendor.endpoint
         self._key = key
+        self._purpose = vendor.purpose
         self._resource = {
             "attributes": [_attribute("service.name", vendor.options.get("service_name", "consent_mw"))]
         }
 
     def encode(self, batch: Sequence[Permit], now: float) -> OutgoingRequest:
         """The request that delivers these permits. Raises ValueError where it is larger than receivers take."""
-        scope = {"scope": {"name": "consent_mw"}, "logRecords": [_record(permit, now) for permit in batch]}
+        scope = {"scope": {"name": "consent_mw"}, "logRecords": [self._record(permit, now) for permit in batch]}
         body = {"resourceLogs": [{"resource": self._resource, "scopeLogs": [scope]}]}
         headers = [("content-type", "application/json")]
         if self._key:
@@ -94,25 +96,25 @@ class OtlpEncoder:
             return again(batch, headers, now)
         return alike(batch, Outcome.REJECTED)
 
-
-def _record(permit: Permit, now: float) -> dict[str, object]:
-    fields = permit.fields
-    told: dict[str, Value] = {"log.record.uid": permit.event_id, **placed(fields, _ATTRIBUTES)}
-    made = {"client.address": address(fields), "geo.region.iso_code": subdivision(fields)}
-    told |= {key: value for key, value in made.items() if value}
-    for family, prefix in (("query", "url.query."), ("props", "props.")):
-        told |= {prefix + name: one for name, one in members(fields, family).items()}
-    name = fields.get("event")
-    record: dict[str, object] = {
-        "observedTimeUnixNano": str(int(now * NANO)),
-        "severityNumber": INFO,
-        "eventName": str(name) if name else UNNAMED,
-        "attributes": [_attribute(key, value) for key, value in told.items() if value is not None],
-    }
-    when = event_time(fields)
-    if when is not None:
-        record["timeUnixNano"] = str(int(round(when * 1_000_000) * 1000))
-    return record
+    def _record(self, permit: Permit, now: float) -> dict[str, object]:
+        fields = permit.fields
+        told: dict[str, Value] = {"log.record.uid": permit.event_id, "consent.purpose": self._purpose}
+        told |= placed(fields, _ATTRIBUTES)
+        made = {"client.address": address(fields), "geo.region.iso_code": subdivision(fields)}
+        told |= {key: value for key, value in made.items() if value}
+        for family, prefix in (("query", "url.query."), ("props", "props.")):
+            told |= {prefix + name: one for name, one in members(fields, family).items()}
+        name = fields.get("event")
+        record: dict[str, object] = {
+            "observedTimeUnixNano": str(int(now * NANO)),
+            "severityNumber": INFO,
+            "eventName": str(name) if name else UNNAMED,
+            "attributes": [_attribute(key, value) for key, value in told.items() if value is not None],
+        }
+        when = event_time(fields)
+        if when is not None:
+            record["timeUnixNano"] = str(int(round(when * 1_000_000) * 1000))
+        return record
 
 
 def _attribute(key: str, value: Value) -> dict[str, object]:

@@ -33,7 +33,7 @@ CLAIMED_AT_ONCE = 200
 CONCURRENCY = 8
 
 ALL_BUSY = frozenset({429, 503})
-"""Answers that speak of the vendor as a whole, not of the events sent."""
+"""Answers that speak of the vendor as a whole, not of the events sent, unless they name some."""
 
 TOO_MUCH = frozenset({400, 413, 422})
 """Answers to a batch that may be about a single event of it."""
@@ -174,7 +174,7 @@ class Turn:
             return await self._settle(due, [VendorAnswer(Outcome.UNKNOWN if once else None)] * len(due))
         except Exception:  # noqa: BLE001  what cannot be sent or understood ends here, never the task
             return await self._settle(due, [VendorAnswer(Outcome.REJECTED)] * len(due))
-        if status in ALL_BUSY:
+        if status in ALL_BUSY and not any(one.named for one in answers):
             self.line.fail(max((one.after for one in answers), default=0.0))
         else:
             self.line.succeed()

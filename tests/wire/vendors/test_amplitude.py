@@ -142,9 +142,10 @@ def test_a_400_names_what_is_wrong_and_the_rest_is_sent_again(told: object, expe
 
 def test_a_429_names_whose_events_wait() -> None:
     busy = {"code": 429, "throttled_events": [1]}
-    assert [one.after for one in answers(AMPLITUDE, 429, busy, 2)] == [0.0, 30.0]
+    assert answers(AMPLITUDE, 429, busy, 2) == [VendorAnswer(None), VendorAnswer(None, 30.0, named=True)]
     over = {**busy, "exceeded_daily_quota_users": {"u": 1}}
-    assert [one.after for one in answers(AMPLITUDE, 429, over, 2, retry_after="9")] == [9.0, 300.0]
+    assert answers(AMPLITUDE, 429, over, 2, retry_after="9") == [AGAIN, VendorAnswer(None, 300.0, named=True)]
+    assert answers(AMPLITUDE, 429, {"code": 429}, 2, retry_after="9") == [AGAIN] * 2
 
 
 def test_a_status_means_what_amplitude_says() -> None:
@@ -153,7 +154,7 @@ def test_a_status_means_what_amplitude_says() -> None:
         **dict.fromkeys((302, 401, 403, 413), REJECTED),
         **dict.fromkeys((408, 500, 502, 503, 504), AGAIN),
     }
-    assert (AMPLITUDE.dedupes, AMPLITUDE.batch_limit) == (True, 1000)
+    assert (AMPLITUDE.dedupes, AMPLITUDE.batch_limit) == (True, 200)
 
 
 def test_a_body_over_the_limit_is_none() -> None:

@@ -183,4 +183,4 @@ def test_a_status_means_what_mixpanel_says() -> None:
         **dict.fromkeys((302, 401, 403, 413), REJECTED),
         **dict.fromkeys((429, 500, 502, 503), AGAIN),
     }
-    assert (MIXPANEL.dedupes, MIXPANEL.batch_limit) == (True, 2000)
+    assert (MIXPANEL.dedupes, MIXPANEL.batch_limit) == (True, 200)

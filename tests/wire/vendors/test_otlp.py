@@ -44,6 +44,7 @@ def test_a_record_carries_all_that_is_permitted() -> None:
     )
     assert attributes(read) == {
         "log.record.uid": EVENT_ID,
+        "consent.purpose": "analytics",
         "enduser.pseudo.id": "visitor-1",
         "user.id": "user-1",
         "client.address": "203.0.113.7",
@@ -75,7 +76,8 @@ def test_a_record_carries_all_that_is_permitted() -> None:
 @pytest.mark.parametrize("kind", EventKind)
 def test_of_nothing_permitted_there_is_a_neutral_record(kind: EventKind) -> None:
     read = record({}, kind)
-    assert (read.event_name, read.time_unix_nano, attributes(read)) == ("event", 0, {"log.record.uid": EVENT_ID})
+    told = {"log.record.uid": EVENT_ID, "consent.purpose": "analytics"}
+    assert (read.event_name, read.time_unix_nano, attributes(read)) == ("event", 0, told)
 
 
 def test_a_request_says_which_service_and_nothing_of_a_host() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from consent_mw.core.compiler.kinds import NEEDS
 from consent_mw.core.event import Event
 from consent_mw.core.permit import Permit, permit
-from consent_mw.core.terms import SIMPLE_FIELDS, EventKind, VendorKind
+from consent_mw.core.terms import SIMPLE_FIELDS, EventKind, Outcome, VendorKind
 from consent_mw.wire.vendors import ENCODERS, OutgoingRequest, encoder, ga4
 from consent_mw.wire.vendors.terms import LATEST, event_time, iso, retry_after
 from tests.builders import ELSEWHERE, a_decision, a_policy, a_vendor
@@ -26,6 +26,7 @@ THEN = 1_234_567_890.125
 """When the event happened; it shares no digits with when it is sent."""
 
 KINDS = sorted(ENCODERS)
+ENDS = ("accepted", "rejected", "dropped", "unknown")
 FIELDS = sorted(SIMPLE_FIELDS)
 
 TURNED_INTO = {VendorKind.GA4: ("name", "email")}
@@ -205,6 +206,45 @@ def test_blanks_around_a_key_do_not_count(kind: VendorKind) -> None:
 
 def test_every_kind_can_be_delivered_to() -> None:
     assert set(ENCODERS) == set(VendorKind) == set(NEEDS)
+
+
+told = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-3, 5), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "results", "e-0", "result", "quota_limited", "failed_records", "index", "num_records_imported",
+                    "invalid", "tracked", "invalid_indices", "status", "throttled_events", "silenced_events",
+                    "events_with_invalid_fields", "partialSuccess", "rejectedLogRecords",
+                ]
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from(KINDS),
+    st.integers(100, 599),
+    st.one_of(st.binary(max_size=40), told.map(lambda content: json.dumps(content).encode())),
+    st.dictionaries(st.sampled_from(["retry-after", "x-plausible-dropped"]), st.text(max_size=8)),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_any_answer_is_one_for_each_event_and_only_a_2xx_or_400_takes_any(
+    kind: VendorKind, status: int, body: bytes, headers: dict[str, str], number: int, resend: bool
+) -> None:
+    batch = [Permit("segment", f"e-{at}", EventKind.TRACK, {}) for at in range(number)]
+    found = encoder(a_vendor(kind=kind, resend=resend), "k", "").answers(status, headers, body, batch, NOW)
+    assert len(found) == number
+    assert {one.outcome for one in found} <= {None, *(Outcome(name) for name in ENDS)}
+    assert all(0.0 <= one.after <= 300.0 for one in found)
+    if Outcome.ACCEPTED in {one.outcome for one in found}:
+        assert 200 <= status < 300 or status == 400
 
 
 AFTER = {

@@ -73,27 +73,34 @@ def values_of(event: Event, field: str) -> list[str]:
     return [value, sha256(value.encode()).hexdigest()[:16], ga4._numbers(f"{field}:{value}")]
 
 
-OPTIONS = {
+ALL_OPTIONS = {
     "measurement_id": "G-1",
     "site_id": "7",
     "domain": "site.example",
     "context_schema": "iglu:com.example/visit/jsonschema/1-0-0",
 }
+NEWER = "https://eu.i.posthog.com/i/v1/analytics/events"
+SETUPS = {kind.value: (kind, {"options": ALL_OPTIONS}, "k-1") for kind in KINDS} | {
+    "posthog-newer": (VendorKind.POSTHOG, {"endpoint": NEWER}, "k-1"),
+    "matomo-without-key": (VendorKind.MATOMO, {"options": ALL_OPTIONS}, ""),
+    "snowplow-without-context": (VendorKind.SNOWPLOW, {}, ""),
+}
+"""Every way in which a kind is written."""
 
 
+@pytest.mark.parametrize(("vendor_kind", "more", "key"), SETUPS.values(), ids=SETUPS)
 @given(
-    st.sampled_from(KINDS),
-    st.sampled_from(EventKind),
-    st.lists(st.sampled_from([*FIELDS, "props.plan", "query.plan", "props.seats"]), unique=True, min_size=1),
+    kind=st.sampled_from(EventKind),
+    listed=st.lists(st.sampled_from([*FIELDS, "props.plan", "query.plan", "props.seats"]), unique=True, min_size=1),
 )
 def test_no_byte_of_a_field_outside_the_permit_leaves(
-    vendor_kind: VendorKind, kind: EventKind, listed: list[str]
+    vendor_kind: VendorKind, more: dict[str, Any], key: str, kind: EventKind, listed: list[str]
 ) -> None:
-    vendor = a_vendor(kind=vendor_kind, fields=tuple(listed), options=OPTIONS)
+    vendor = a_vendor(kind=vendor_kind, fields=tuple(listed), **more)
     event = full_event(kind)
     allowed = permit(event, a_decision(a_policy(vendors=(vendor,)), ELSEWHERE), vendor)
     assert isinstance(allowed, Permit)
-    sent = everything(encoder(vendor, "k-1", "https://site.example").encode([allowed], NOW))
+    sent = everything(encoder(vendor, key, "https://site.example").encode([allowed], NOW))
     unlisted = {*FIELDS, "props.plan", "query.plan", "props.seats", "query.seats"} - set(listed)
     assert [field for field in sorted(unlisted) for value in values_of(event, field) if value in sent] == []
 
@@ -103,17 +110,21 @@ texts = st.one_of(st.text(max_size=30), st.from_regex(r"[ -~]{1,30}", fullmatch=
 props = st.dictionaries(names, st.one_of(texts, st.integers(), st.floats(), st.booleans()), max_size=4)
 
 
+@pytest.mark.parametrize(("vendor_kind", "more", "key"), SETUPS.values(), ids=SETUPS)
 @given(
-    st.sampled_from(KINDS),
-    st.sampled_from(EventKind),
-    st.lists(st.sampled_from([*FIELDS, "props.plan", "props.$ip", "query.utm_source"]), unique=True, min_size=1),
-    st.dictionaries(st.sampled_from(FIELDS), texts),
-    st.dictionaries(st.sampled_from(FIELDS), texts),
-    props,
-    props,
+    kind=st.sampled_from(EventKind),
+    listed=st.lists(
+        st.sampled_from([*FIELDS, "props.plan", "props.$ip", "query.utm_source"]), unique=True, min_size=1
+    ),
+    values=st.dictionaries(st.sampled_from(FIELDS), texts),
+    others=st.dictionaries(st.sampled_from(FIELDS), texts),
+    members=props,
+    strangers=props,
 )
 def test_what_is_not_permitted_makes_no_difference_to_a_request(
     vendor_kind: VendorKind,
+    more: dict[str, Any],
+    key: str,
     kind: EventKind,
     listed: list[str],
     values: dict[str, str],
@@ -121,19 +132,19 @@ def test_what_is_not_permitted_makes_no_difference_to_a_request(
     members: dict[str, Any],
     strangers: dict[str, Any],
 ) -> None:
-    vendor = a_vendor(kind=vendor_kind, fields=tuple(listed), options=OPTIONS)
+    vendor = a_vendor(kind=vendor_kind, fields=tuple(listed), **more)
     decision = a_decision(a_policy(vendors=(vendor,)), ELSEWHERE)
 
     def sent(event: Event) -> OutgoingRequest | None:
         allowed = permit(event, decision, vendor)
         assert isinstance(allowed, Permit)
-        return encoder(vendor, "k-1", "https://site.example").encode([allowed], NOW)
+        return encoder(vendor, key, "https://site.example").encode([allowed], NOW)
 
     event = Event("zq", members, kind, {"ip": "198.51.100.77", **values}, {"utm_source": "a"}, "e-1", THEN)
     hidden = {name: text for name, text in others.items() if name not in listed}
-    more = {name: value for name, value in strangers.items() if f"props.{name}" not in listed}
+    strange = {name: value for name, value in strangers.items() if f"props.{name}" not in listed}
     kept = {name: value for name, value in members.items() if f"props.{name}" in listed}
-    other = replace(event, values={**event.values, **hidden}, props={**more, **kept})
+    other = replace(event, values={**event.values, **hidden}, props={**strange, **kept})
     other = other if "time" in listed else replace(other, time=THEN + 7_200)
     other = other if "event" in listed else replace(other, name="another")
     assert sent(other) == sent(event)
@@ -147,8 +158,8 @@ def test_a_permitted_field_is_carried_or_check_says_that_it_is_not(
 ) -> None:
     event = full_event(EventKind.TRACK)
     value = THEN if field == "time" else values_of(event, field)[0]
-    settings = frozenset({"key", *OPTIONS}) if with_settings else frozenset()
-    vendor = a_vendor(kind=kind, options=OPTIONS if with_settings else {})
+    settings = frozenset({"key", *ALL_OPTIONS}) if with_settings else frozenset()
+    vendor = a_vendor(kind=kind, options=ALL_OPTIONS if with_settings else {})
     write = encoder(vendor, "k-1" if with_settings else "", "https://site.example")
     base = {"event": "zq", "page_path": "/zq"} if field != "page_path" else {"event": "zq"}
     batch = [Permit("segment", "e-1", EventKind.TRACK, {**base, field: value})]
@@ -227,19 +238,27 @@ told = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize(("kind", "more", "key"), SETUPS.values(), ids=SETUPS)
 @given(
-    st.sampled_from(KINDS),
-    st.integers(100, 599),
-    st.one_of(st.binary(max_size=40), told.map(lambda content: json.dumps(content).encode())),
-    st.dictionaries(st.sampled_from(["retry-after", "x-plausible-dropped"]), st.text(max_size=8)),
-    st.integers(1, 4),
-    st.booleans(),
+    status=st.one_of(st.sampled_from([200, 400, 429, 500]), st.integers(100, 599)),
+    body=st.one_of(st.binary(max_size=40), told.map(lambda content: json.dumps(content).encode())),
+    headers=st.dictionaries(st.sampled_from(["retry-after", "x-plausible-dropped"]), st.text(max_size=8)),
+    number=st.integers(1, 4),
+    resend=st.booleans(),
 )
 def test_any_answer_is_one_for_each_event_and_only_a_2xx_or_400_takes_any(
-    kind: VendorKind, status: int, body: bytes, headers: dict[str, str], number: int, resend: bool
+    kind: VendorKind,
+    more: dict[str, Any],
+    key: str,
+    status: int,
+    body: bytes,
+    headers: dict[str, str],
+    number: int,
+    resend: bool,
 ) -> None:
     batch = [Permit("segment", f"e-{at}", EventKind.TRACK, {}) for at in range(number)]
-    found = encoder(a_vendor(kind=kind, resend=resend), "k", "").answers(status, headers, body, batch, NOW)
+    write = encoder(a_vendor(kind=kind, resend=resend, **more), key, "")
+    found = write.answers(status, headers, body, batch, NOW)
     assert len(found) == number
     assert {one.outcome for one in found} <= {None, *(Outcome(name) for name in ENDS)}
     assert all(0.0 <= one.after <= 300.0 for one in found)

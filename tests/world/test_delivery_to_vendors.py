@@ -213,6 +213,12 @@ def test_what_is_taken_in_part_is_told_event_by_event_and_not_sent_again(store: 
         assert {name: one.complaints for name, one in vendors.items()} == each(vendors, [])
 
 
+def test_a_batch_of_which_every_event_is_named_is_not_asked_about_again_in_halves(store: Store) -> None:
+    with all_kinds(only={"mixpanel": Mixpanel(bad="two")}) as vendors:
+        found = journey(store, vendors, [row("mixpanel", number, "two") for number in range(4)], 4)
+        assert (found, len(vendors["mixpanel"].received)) == ({"mixpanel": ["rejected"] * 4}, 1)
+
+
 def test_one_visitor_whose_events_are_too_many_delays_nobody_else(store: Store) -> None:
     busy = Fault(reply=Reply(429, b'{"code":429,"throttled_events":[0]}'))
     with all_kinds(busy, only={"amplitude": Amplitude()}) as vendors:

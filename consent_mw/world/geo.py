@@ -12,7 +12,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -65,7 +65,9 @@ class Locator:
         self._databases: list[_Database] = []
         for name in databases:
             self._open(name)
-        self._remembered = lru_cache(maxsize=ADDRESSES_KEPT)(self._look_up)
+        # Not of a method: in a cycle with its cache a locator, and the copies that it maps, would outlive its reload.
+        look_up = partial(_look_up, self._databases, self._problems)
+        self._remembered = lru_cache(maxsize=ADDRESSES_KEPT)(look_up)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -82,19 +84,6 @@ class Locator:
         except (*_DAMAGED, ValueError) as error:
             self._problems[name] = f"database `{name}` cannot be used: {error}"
 
-    def _look_up(self, address: IpAddress) -> tuple[Location, ...]:
-        plain = unmap(address)  # databases know the network behind a transition address only as IPv4
-        return tuple(found for one in self._databases if (found := self._ask(one, plain)) is not None)
-
-    def _ask(self, database: _Database, address: IpAddress) -> Location | None:
-        if address.version > database.version:
-            return None  # an IPv4 database; asked for IPv6 it would raise
-        try:
-            return _location(database.reader.get(address))
-        except (*_DAMAGED, ValueError) as error:
-            self._problems[database.name] = f"database `{database.name}` is damaged: {error}"
-            return None
-
 
 class _Database:
     """One open database: its reader, and the highest IP version it can be asked for."""
@@ -108,6 +97,21 @@ class _Database:
             reader = _private_reader(original)
         self.version = reader.metadata().ip_version
         self.reader: _Reader = reader
+
+
+def _look_up(databases: list[_Database], problems: dict[str, str], address: IpAddress) -> tuple[Location, ...]:
+    plain = unmap(address)  # databases know the network behind a transition address only as IPv4
+    return tuple(found for one in databases if (found := _ask(one, problems, plain)) is not None)
+
+
+def _ask(database: _Database, problems: dict[str, str], address: IpAddress) -> Location | None:
+    if address.version > database.version:
+        return None  # an IPv4 database; asked for IPv6 it would raise
+    try:
+        return _location(database.reader.get(address))
+    except (*_DAMAGED, ValueError) as error:
+        problems[database.name] = f"database `{database.name}` is damaged: {error}"
+        return None
 
 
 def _private_reader(original: BinaryIO) -> maxminddb.Reader:

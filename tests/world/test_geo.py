@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import random
+import weakref
 from pathlib import Path
 
 import pytest
@@ -217,3 +219,15 @@ def test_the_built_in_database_is_credited_and_ships_with_its_licence() -> None:
     assert (ATTRIBUTION, ATTRIBUTION_URL) == ("IP Geolocation by DB-IP", "https://db-ip.com")
     assert BUILTIN_PATH.is_file()
     assert (BUILTIN_PATH.parent / "dbip-country-lite-LICENSE.txt").is_file()
+
+
+def test_a_locator_that_is_let_go_keeps_no_copy_mapped() -> None:
+    gc.disable()
+    try:
+        locator = Locator([BUILTIN, str(CITY)])
+        locate(locator, "8.8.8.8")
+        gone = weakref.ref(locator._databases[0])
+        del locator
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -130,13 +130,7 @@ class Pool:
                 connection = await self._wait()
                 if connection is not None and connection.usable:
                     return connection
-            self._open += 1
-            try:
-                return await self._connect()
-            except BaseException:
-                self._open -= 1
-                self._wake(None)
-                raise
+            return await self._connect()
 
     async def _wait(self) -> Connection | None:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
@@ -155,15 +149,23 @@ class Pool:
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
-        where = self.upstream
+        where, connection = self.upstream, Connection(self)
 
         def make() -> Connection:
-            return Connection(self)
+            return connection
 
-        if where.uds:
-            _, connection = await loop.create_unix_connection(make, where.uds)
-        else:
-            _, connection = await loop.create_connection(make, where.host, where.port, ssl=self._context)
+        self._open += 1
+        try:
+            if where.uds:
+                await loop.create_unix_connection(make, where.uds)
+            else:
+                await loop.create_connection(make, where.host, where.port, ssl=self._context)
+        except BaseException:
+            # One that stood already when its request was given up is told, by its end, that it is gone.
+            if not connection.stood:
+                self._open -= 1
+                self._wake(None)
+            raise
         return connection
 
     def _wake(self, connection: Connection | None) -> bool:
@@ -245,6 +247,11 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether another request may be sent."""
         return self._transport is not None and self._listener is None and not self._transport.is_closing()
+
+    @property
+    def stood(self) -> bool:
+        """Whether it was ever made, so that its end will be told."""
+        return self._transport is not None
 
     def begin(self, listener: Listener, head: bytes, *, bodiless: bool) -> None:
         """Send this request head; the listener hears the response. `bodiless`: the request was a HEAD."""

@@ -61,3 +61,28 @@ def test_a_refused_connection_makes_room_again(monkeypatch: pytest.MonkeyPatch) 
                 await pool.connect()
 
     asyncio.run(visit())
+
+
+def test_a_request_given_up_at_any_moment_is_counted_out_once() -> None:
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def visit() -> list[int]:
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        pool = Pool(Upstream("127.0.0.1", server.sockets[0].getsockname()[1]))
+        left = []
+        for turns in range(12):
+            asking = asyncio.create_task(pool.connect())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+            [got] = await asyncio.gather(asking, return_exceptions=True)
+            if isinstance(got, Connection):
+                got.close()
+            await asyncio.sleep(0.02)
+            left.append(pool._open)
+        server.close()
+        return left
+
+    assert asyncio.run(visit()) == [0] * 12

@@ -52,6 +52,8 @@ T = TypeVar("T")
 class Gate:
     """Decides about every request. Made once, started before the first request, stopped after the last."""
 
+    rules: Ruleset
+
     def __init__(
         self,
         policy: Policy,
@@ -118,6 +120,8 @@ class Gate:
                 self._take_keys(keyring, signer)
             self.locator = locator
             self.app = app
+            if self._in_force:
+                self.rules.forget()
             self.rules = rules
             self._in_force = True
             if self._delivery is not None:

@@ -110,6 +110,13 @@ class Ruleset:
         self.no_cookies = Jar(enforced=self.unanswered)
         look_at(self.address_header)
 
+    def forget(self) -> None:
+        """Remember nothing of visitors; to be told when others are in force. What is under way asks once more."""
+        self._enforcements.clear()
+        self.unanswered.clear()
+        self.jars.clear()
+        self.places.clear()
+
     def route(self, path: bytes) -> Route:
         """Where a request for this raw path (without its query) goes."""
         if not path.startswith(self._elsewhere):

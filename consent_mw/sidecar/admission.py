@@ -7,7 +7,7 @@ Rule: the decision is not skipped: it is the one that these bytes had, and it ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from consent_mw.asgi.enforcement import Enforcement
@@ -23,6 +23,8 @@ ADMISSIONS_KEPT: Final = 2048
 """Bound of the header blocks that are remembered, twice."""
 
 LONGEST_BLOCK_KEPT: Final = 3072
+MOST_FIELDS_KEPT: Final = 64
+"""Bytes and fields of a header block beyond which it is not remembered: browsers send a third of either."""
 
 
 @dataclass(slots=True)
@@ -85,6 +87,8 @@ class Admissions:
         ordinary = head.length == 0 and not (head.upgrade or head.continues or head.http10 or b"via" in head.seen)
         if not ordinary or not 0 < len(block) <= LONGEST_BLOCK_KEPT or head.method not in (b"GET", b"HEAD"):
             return
+        if len(head.fields) > MOST_FIELDS_KEPT:
+            return
         enforcement, place = exchange.enforcement, exchange.place
         if enforcement is None or place is None or exchange.rules.partial or exchange.route is not Route.FORWARD:
             return
@@ -95,7 +99,16 @@ class Admissions:
         self._known.keep(
             block,
             Admission(
-                head, exchange.seen, exchange.rules, exchange.jar, place, enforcement, exchange.number, rest,
-                filtered and exchange.rules.enforced, peer, secure,
+                _without_fields(head), exchange.seen, exchange.rules, exchange.jar, place, enforcement,
+                exchange.number, rest, filtered and exchange.rules.enforced, peer, secure,
             ),
         )  # fmt: skip
+
+    def forget(self) -> None:
+        """Remember nothing: of what was in force before, nothing holds any longer."""
+        self._known.clear()
+
+
+def _without_fields(head: RequestHead) -> RequestHead:
+    """This head as far as it is looked at again: its fields went into `rest`, and there can be many of them."""
+    return replace(head, fields=[], block=b"")

@@ -106,6 +106,8 @@ class Front:
         def put_in_force() -> None:
             for change in changes:
                 change()
+            self.plane.admissions.forget()
+            self.plane.pool.forget_heads()
 
         return put_in_force
 

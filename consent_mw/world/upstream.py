@@ -209,6 +209,10 @@ class Pool:
         self._once.keep(hash(raw), True)
         return head
 
+    def forget_heads(self) -> None:
+        """Remember no head, nor what was made of it: that was for decisions that are no longer made."""
+        self._heads.clear()
+
     def sweep(self) -> None:
         """Close what has been idle for too long; called once a second."""
         for connection in self._idle:

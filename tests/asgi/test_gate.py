@@ -36,6 +36,17 @@ def test_a_place_seen_before_a_reload_is_judged_by_the_new_policy(tmp_path: Path
     assert (before, jurisdiction(gate, BERLIN)) == (("eea_uk", "opt-out"), ("eea_uk", "opt-in"))
 
 
+def test_rules_that_are_replaced_remember_nobody(tmp_path: Path) -> None:
+    gate = a_gate(tmp_path)
+    before = gate.rules
+    for address in (BERLIN, "192.0.2.1"):
+        gate.admit(b"GET", b"/", [(b"x-forwarded-for", address.encode()), (b"cookie", b"a=1")], "127.0.0.1")
+    kept = [len(before.jars), len(before.places), bool(before.unanswered), bool(before._enforcements)]
+    gate.adopt(load_policy(tmp_path / "policy.toml"))
+    left = [len(before.jars), len(before.places), bool(before.unanswered), bool(before._enforcements)]
+    assert (kept, left) == ([1, 2, True, True], [0, 0, False, False])
+
+
 def test_what_visitors_send_fills_no_cache_without_bound(tmp_path: Path) -> None:
     gate = a_gate(tmp_path)
     for number in range(NAMES_KEPT + 10):

@@ -87,6 +87,7 @@ def test_another_peer_is_looked_at_anew(door: Door) -> None:
 
 
 NEVER = {
+    "many fields": b"Host: a\r\n" + b"".join(b"x%d:\r\n" % number for number in range(64)) + b"\r\n",
     "a body": b"Host: a\r\nContent-Length: 5\r\n\r\n",
     "an expectation": b"Host: a\r\nExpect: 100-continue\r\n\r\n",
     "an upgrade": b"Host: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
@@ -109,6 +110,13 @@ def test_a_new_policy_and_a_bypass_forget_what_was_admitted(door: Door) -> None:
     assert door.finds(head_of(BERLIN)) == "eea_uk"
     door.gate.adopt(load_policy(door.file))
     assert door.finds(head_of(BERLIN)) == ""
+
+
+def test_a_remembered_head_holds_no_field_that_is_not_looked_at_again(door: Door) -> None:
+    door.keep(head_of(BERLIN))
+    found = door.admissions.find(head_of(BERLIN), door.gate, "127.0.0.1", secure=False)
+    assert found is not None
+    assert (found.head.fields, found.head.block, found.head.host) == ([], b"", b"a")
 
 
 def test_a_token_that_grows_old_is_looked_at_anew(door: Door) -> None:

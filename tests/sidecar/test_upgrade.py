@@ -25,6 +25,7 @@ from tests.sidecar.raw import (
     connect,
     plain,
     read_all,
+    read_until,
 )
 
 LARGEST = 32 << 20
@@ -255,3 +256,24 @@ def test_the_last_that_the_site_says_arrives(port: int, origin: Origin) -> None:
     with connect(port) as peer:
         peer.sendall(ASKED)
         assert plain(read_all(peer)) == SWITCHED + b"last words"
+
+
+@pytest.mark.parametrize("size", [10, 4 << 20])
+def test_the_last_that_the_browser_says_arrives(port: int, origin: Origin, size: int) -> None:
+    heard = bytearray()
+
+    def answer(peer: socket.socket, head: bytes) -> None:
+        peer.sendall(SWITCHED)
+        while data := peer.recv(65_536):
+            heard.extend(data)
+        raise ConnectionAbortedError
+
+    origin.answer = answer
+    with connect(port) as peer:
+        peer.sendall(ASKED)
+        read_until(peer, b"\r\n\r\n")
+        peer.sendall(b"w" * size)
+        peer.shutdown(socket.SHUT_WR)
+        read_all(peer)
+    assert origin.gone.wait(5)
+    assert len(heard) == size

@@ -57,8 +57,10 @@ REISSUE_AFTER: Final = 30 * DAY
 CONSENT_LASTS: Final = 400 * DAY
 """Max-Age of the consent cookie: the longest that browsers keep one (RFC 6265bis 5.5)."""
 
-REPLIES_KEPT: Final = 64
-"""Bound of the replies that are remembered of one head that came again."""
+REPLIES_KEPT: Final = 32_768
+REPLY_COSTS: Final = 600
+"""Bound, in bytes, of the replies that are remembered of one head that came again; what one costs beside its fields.
+How many a head has is for visitors to choose (by method, signals, answers), so that a number would be no bound."""
 
 _SAFE: Final = (b"GET", b"HEAD")
 _FILTERED: Final = OUTBOUND_RESERVED | {b"set-cookie"}
@@ -305,8 +307,10 @@ class Exchange:
         told = self.spoke or not OUTBOUND_RESERVED.isdisjoint(answer.seen)
         if replies is None or told or reply.editor is not None or reply.pending is not None:
             return
-        dated = any(field[0] == b"set-cookie" and b"xpires" in field[1] for field in answer.fields)
-        if dated or len(replies) >= REPLIES_KEPT:
+        dated = any(field[0] == b"set-cookie" and b"expires" in field[1].lower() for field in answer.fields)
+        each = REPLY_COSTS + sum(len(field[2]) for field in reply.fields)
+        # What was looked at twice may have changed in between: a store fails in a thread of its own.
+        if dated or len(replies) >= REPLIES_KEPT // each or not self._answers_alike():
             return
         reply.rendered = {}
         replies[self._reply_key()] = reply

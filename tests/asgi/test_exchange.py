@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from consent_mw import load_policy
+from consent_mw.asgi.exchange import REPLIES_KEPT, Reply
 from consent_mw.asgi.gate import Gate
 from consent_mw.wire.response_head import head_of
 from consent_mw.wire.token import Keyring
 from tests.journeys.site import KEY, NEW_YORK, POLICY
 
 Pairs = list[tuple[bytes, bytes]]
+QUIET = """
+schema = 1
+revision = "1"
+[site]
+name = "Quiet"
+policy_url = "https://quiet.test/privacy"
+[purpose.essential]
+text = "Keep you signed in."
+essential = true
+[[cookie]]
+name = "session"
+purpose = "essential"
+[jurisdiction.everywhere]
+regions = ["*"]
+regime = "opt-out"
+banner = "none"
+"""
+"""A policy that asks nobody and sets nothing, so that most answers are alike for all."""
 DOCUMENT = (b"sec-fetch-dest", b"document")
 FROM = (b"x-forwarded-for", NEW_YORK.encode())
 
@@ -41,3 +62,30 @@ def test_no_other_field_lets_a_shared_cache_keep_a_private_answer(tmp_path: Path
 def test_what_nobody_could_get_differently_is_not_touched(tmp_path: Path) -> None:
     pairs = [(b"cache-control", b"public"), (b"expires", b"x"), (b"vary", b"Origin"), (b"content-type", b"text/css")]
     assert answered(tmp_path, pairs, document=False) == pairs
+
+
+def remembered(folder: Path, response: Pairs, asked: int = 200) -> tuple[int, int]:
+    """How many replies to an answer that comes again are remembered, and their bytes, where everybody asks by another
+    method."""
+    (folder / "policy.toml").write_text(QUIET)
+    gate = Gate(load_policy(folder / "policy.toml"), Keyring([KEY]))
+    answer = head_of(200, response)
+    answer.replies = {}
+    for number in range(asked):
+        gate.admit(b"M%d" % number, b"/", [FROM], "127.0.0.1").respond(answer)
+    replies = [reply for reply in answer.replies.values() if isinstance(reply, Reply)]
+    return len(replies), sum(len(line) for reply in replies for _, _, line, _ in reply.fields)
+
+
+@pytest.mark.parametrize(("size", "most"), [(1, 60), (4000, 8)])
+def test_what_is_remembered_of_an_answer_has_a_bound_in_bytes(tmp_path: Path, size: int, most: int) -> None:
+    number, held = remembered(tmp_path, [(b"location", b"x" * size)])
+    assert 1 < number <= most
+    assert held <= REPLIES_KEPT
+
+
+@pytest.mark.parametrize("word", [b"Expires", b"EXPIRES", b"expires"])
+def test_an_answer_whose_cookie_ends_with_the_clock_is_judged_every_time(tmp_path: Path, word: bytes) -> None:
+    line = b"session=1; " + word + b"=Thu, 01 Jan 2099 00:00:00 GMT"
+    lasting = remembered(tmp_path, [(b"set-cookie", b"session=1")], asked=2)
+    assert (lasting[0], remembered(tmp_path, [(b"set-cookie", line)], asked=2)) == (2, (0, 0))

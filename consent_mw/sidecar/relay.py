@@ -36,7 +36,7 @@ from consent_mw.wire.fields import (
 from consent_mw.wire.request_head import RequestHead
 from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.trailers import last_chunk, passable
-from consent_mw.world.upstream import Connection
+from consent_mw.world.upstream import CONNECT_WITHIN, Connection
 
 FIRST_BYTE_WITHIN = 60.0
 ANSWER_IDLE = 300.0
@@ -145,6 +145,8 @@ class Relay:
             self._start_on(connection)
             return
         self._client.pause("upstream", True)
+        # What a browser has left of its own time (for a head, between requests) is not the site's.
+        self._client.wait(CONNECT_WITHIN + FIRST_BYTE_WITHIN)
         self._task = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:

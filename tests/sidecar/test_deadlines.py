@@ -255,6 +255,35 @@ def test_a_site_that_takes_no_connection_is_given_up(tmp_path: Path) -> None:
 # the others
 
 
+def test_the_time_for_a_head_is_not_the_sites_time(tmp_path: Path) -> None:
+    origin = Origin()
+    taken, free = threading.Event(), threading.Event()
+
+    def answer(peer: socket.socket, head: bytes) -> None:
+        taken.set()
+        free.wait(10)
+        peer.sendall(OK)
+
+    origin.answer = answer
+    constants = {
+        "consent_mw.sidecar.front": {"SWEPT_EVERY": 0.02},
+        "consent_mw.sidecar.downstream": {"HEAD_WITHIN": SHORT},
+        "consent_mw.world.upstream": {"MOST_OPEN": 1},
+    }
+    with a_sidecar(tmp_path, origin.port, constants=constants) as (_, port, _admin), contextlib.ExitStack() as stack:
+        first, second = stack.enter_context(connect(port)), stack.enter_context(connect(port))
+        first.sendall(GET)
+        assert taken.wait(5)
+        second.sendall(GET)
+        second.settimeout(3 * SHORT)
+        with pytest.raises(TimeoutError):
+            second.recv(1)
+        free.set()
+        second.settimeout(8)
+        assert [read_all(one)[: len(DONE)] for one in (first, second)] == [DONE, DONE]
+    origin.close()
+
+
 def test_a_hundred_slow_browsers_hold_nobody(tmp_path: Path) -> None:
     origin = Origin()
     with a_sidecar(tmp_path, origin.port) as (_, port, admin), contextlib.ExitStack() as stack:

@@ -15,6 +15,8 @@ import yaml
 from click.testing import CliRunner
 
 from consent_mw.cli.serve import EXAMPLES, command, read_example
+from consent_mw.errors import KeysError
+from consent_mw.wire.token import parse_keys
 from consent_mw.world.policy_file import parse_policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,6 +108,11 @@ def test_every_path_of_the_sidecar_is_mounted() -> None:
 def test_the_policy_of_the_manifest_is_sound() -> None:
     text = manifests()["ConfigMap"]["data"]["policy.toml"]
     assert parse_policy(text, "policy.toml", base=None).problems == ()
+
+
+def test_nobody_serves_with_the_key_that_the_manifest_shows() -> None:
+    with pytest.raises(KeysError):
+        parse_keys(manifests()["Secret"]["stringData"]["keys"])
 
 
 def test_the_container_is_built_from_what_there_is() -> None:

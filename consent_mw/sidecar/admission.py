@@ -17,7 +17,7 @@ from consent_mw.asgi.jar import Jar
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Place, Route, Ruleset
 from consent_mw.wire.remembered import Remembered
-from consent_mw.wire.request_head import RequestHead, request_line
+from consent_mw.wire.request_head import RequestHead, target_of
 
 ADMISSIONS_KEPT: Final = 2048
 """Bound of the header blocks that are remembered, twice."""
@@ -67,10 +67,9 @@ class Admissions:
         known = self._known.get(block)
         if known is None or known.peer != peer or known.secure is not secure or known.rules is not gate.rules:
             return None
-        read = request_line(line)
-        if read is None or read[0] != known.head.method or read[2]:
+        target = target_of(line, known.head.method)
+        if target is None:
             return None
-        target = read[1]
         seen = known.seen.elsewhere(target)
         now = gate.now()
         if now > known.jar.until or gate.bypassed or known.rules.route(seen.path) is not Route.FORWARD:

@@ -77,10 +77,14 @@ def read_head(raw: bytes) -> RequestHead | Refusal:
     return head
 
 
-def request_line(line: bytes) -> tuple[bytes, bytes, bool] | None:
-    """Method, target in origin form and whether this is HTTP/1.0, of a request line that is not refused."""
-    read = read_request_line(line)
-    return None if isinstance(read, Refusal) or not read[1].startswith(b"/") else read
+def target_of(line: bytes, method: bytes) -> bytes | None:
+    """The target, in origin form, of a request line of HTTP/1.1 that is sound and has this method; else None."""
+    parts = line.split(b" ")
+    if len(parts) != 3 or parts[0] != method or parts[2] != b"HTTP/1.1":
+        return None
+    target = parts[1]
+    sound = target.startswith(b"/") and len(target) <= LONGEST_TARGET and _TARGET.fullmatch(target)
+    return target if sound else None
 
 
 def read_request_line(line: bytes) -> tuple[bytes, bytes, bool] | Refusal:

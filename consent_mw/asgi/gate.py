@@ -172,6 +172,7 @@ class Gate:
         if not self.started:
             return
         self.started = False
+        self.reporter.hand_over()
         if self._delivery is not None:
             await self._delivery.stop(drain)
         if self.store is not None:
@@ -345,6 +346,7 @@ class Gate:
         """What the store answers. Raises StoreError where there is no store or it fails."""
         if self.store is None:
             raise StoreError("the store is not open")
+        self.reporter.hand_over()
         return await asyncio.wrap_future(ask(self.store))
 
     async def settled(self, pending: Future[Any]) -> None:

@@ -6,28 +6,42 @@ Rule: reporting never delays a page and never fails one.
 
 from __future__ import annotations
 
-import json
-import uuid
+import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
+from consent_mw.asgi.ids import Ids
+from consent_mw.asgi.remembered import Remembered
+from consent_mw.asgi.sharing import Plan
 from consent_mw.asgi.visit import Visit
+from consent_mw.core.decision import DECISIONS_KEPT, Decision
 from consent_mw.core.event import IDENTIFY, PAGE_VIEW, Event
-from consent_mw.core.permit import Permit, permit
 from consent_mw.core.terms import EventKind
-from consent_mw.wire.address import truncate
 from consent_mw.wire.cookies import SetCookie, split_cookies
-from consent_mw.wire.query import clean_page, clean_referrer, named_parameters
 from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.structured import read_instructions
-from consent_mw.wire.vendors import ENCODERS
+from consent_mw.wire.token import Keyring
 from consent_mw.world.store import OutboxRow
 
 if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Exchange
     from consent_mw.asgi.gate import Gate
+    from consent_mw.asgi.ruleset import Ruleset
+
+HANDED_OVER_WITHIN: Final = 0.01
+"""Seconds that rows wait for others before the store gets them."""
+
+HANDED_OVER_AT: Final = 256
+"""Rows that do not wait for others."""
+
+VISITORS_KEPT: Final = 8192
+"""Bound of the visitors whose digest is remembered, twice."""
+
+_VIEW: Final = Event(PAGE_VIEW, kind=EventKind.PAGE_VIEW)
+_IDENTIFY: Final = Event(IDENTIFY, kind=EventKind.IDENTIFY)
 
 
 class Reporter:
@@ -35,6 +49,13 @@ class Reporter:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self._ids = Ids()
+        self._waiting: list[OutboxRow] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rules: Ruleset | None = None
+        self._plans: dict[str, Plan] = {}
+        self._keyring: Keyring | None = None
+        self._digests: Remembered[str, str] = Remembered(VISITORS_KEPT)
 
     def heed(self, exchange: Exchange, told: Sequence[tuple[bytes, bytes]]) -> Future[Any] | None:
         """Act on what the app said (SPEC 7), before its response is answered.
@@ -56,40 +77,33 @@ class Reporter:
         enforcement = exchange.enforcement
         if enforcement is None or not enforcement.reports:
             return
-        visit = exchange.visit
-        if visit is None or visit.erased:
+        viewed = page and (200 <= status < 300 or status == 304) and exchange.page
+        viewed = viewed and not self._gate.is_bot(exchange)
+        if exchange.spoke:
+            events = _said(exchange, viewed=viewed)
+        elif viewed:
+            events = [_VIEW]
+        else:
             return
-        viewed = page and exchange.page and (200 <= status < 300 or status == 304)
-        events = self._events(exchange, visit, viewed=viewed and not self._gate.is_bot(exchange))
         if events:
-            self.enqueue(exchange, events)
+            self._waiting.extend(self._rows(exchange, enforcement.decision, events))
+            self._arrange()
 
     def enqueue(self, exchange: Exchange, events: Sequence[Event]) -> Future[None] | None:
-        """Queue these events for every vendor that may get something of them; None where none may or none can."""
-        decision = exchange.decision
-        if decision is None:
-            return None
-        filled = [self._fill(exchange, event) for event in events]
-        rows: list[OutboxRow] = []
-        now = self._gate.now()
-        for vendor in decision.policy.vendors:
-            if not decision.fields.get(vendor.name):
-                self._gate.count(f"event_refused:{vendor.name}", len(filled))
-                continue
-            if vendor.kind not in ENCODERS:
-                # What nobody can deliver is not stored to wait for it.
-                self._gate.count(f"event_undeliverable:{vendor.name}", len(filled))
-                continue
-            for event in filled:
-                allowed = permit(event, decision, vendor)
-                if isinstance(allowed, Permit):
-                    rows.append(self._row(exchange, allowed, vendor.purpose, now))
-        store = self._gate.store
+        """Queue these events at once, for every vendor that may get something of them; resolves when they are
+        committed. None where no vendor may or can get any."""
+        decision, store = exchange.decision, self._gate.store
+        rows = self._rows(exchange, decision, events) if decision is not None else []
         if not rows or store is None:
             return None
-        pending = store.enqueue(rows)
-        pending.add_done_callback(self._committed)
-        return pending
+        self.hand_over()
+        return self._give(rows)
+
+    def hand_over(self) -> None:
+        """Give the store what waits, so that whatever it is asked next finds it there."""
+        if self._waiting:
+            rows, self._waiting = self._waiting, []
+            self._give(rows)
 
     def recall(self, exchange: Exchange) -> Future[Any] | None:
         """Take back what is queued for this browser, if its decision denies anything; resolves when it is gone."""
@@ -98,6 +112,7 @@ class Reporter:
         if store is None or decision is None:
             return None
         denied = frozenset(one.purpose for one in decision.verdicts if not one.allowed)
+        self.hand_over()
         subjects = self.subjects(exchange)
         return store.recall(subjects, purposes=denied) if subjects and denied else None
 
@@ -118,60 +133,100 @@ class Reporter:
         store = self._gate.store
         if store is None:
             return None
+        self.hand_over()
         return store.erase(self.subjects(exchange), receipt=exchange.consent.receipt)
 
-    def _events(self, exchange: Exchange, visit: Visit, *, viewed: bool) -> list[Event]:
-        events: list[Event] = []
-        if visit.identity is not None:
-            events.append(Event(IDENTIFY, kind=EventKind.IDENTIFY))
-        if viewed:
-            events.append(Event(PAGE_VIEW, kind=EventKind.PAGE_VIEW))
-        events.extend(visit.events)
-        return events
+    def _rows(self, exchange: Exchange, decision: Decision, events: Sequence[Event]) -> list[OutboxRow]:
+        """A row for each of these events and each vendor that may get something of it."""
+        plan = self._plan(exchange.rules, decision)
+        for name in (*plan.refused, *plan.undeliverable):
+            self._gate.count(name, len(events))
+        if not plan.shares:
+            return []
+        now = self._gate.now()
+        ids = self._ids
+        told = [(event, event.id or ids.event()) for event in events]
+        visitor, receipt = self._visitor(exchange), exchange.consent.receipt
+        jurisdiction, digest = decision.jurisdiction.name, decision.policy.digest
+        rows: list[OutboxRow] = []
+        for share in plan.shares:
+            bodies = share.bodies(exchange, told, now)
+            for vendor in share.vendors:
+                name, purpose = vendor.name, vendor.purpose
+                for (event, identity), body in zip(told, bodies, strict=True):
+                    kind = event.kind.value
+                    row = (
+                        ids.row(),
+                        name,
+                        identity,
+                        kind,
+                        body,
+                        visitor,
+                        receipt,
+                        jurisdiction,
+                        purpose,
+                        digest,
+                        now,
+                    )
+                    rows.append(OutboxRow(*row))
+        return rows
 
-    def _fill(self, exchange: Exchange, event: Event) -> Event:
-        decision = exchange.decision
-        facts = exchange.facts
-        if decision is None or facts is None:
-            raise ValueError("an event is filled in under a decision")
-        wanted = frozenset(field for fields in decision.fields.values() for field in fields)
-        gathered = _gather(self._gate, exchange, wanted)
-        return replace(
-            event,
-            id=event.id or uuid.uuid4().hex,
-            time=event.time or self._gate.now(),
-            values={**gathered, **{name: value for name, value in event.values.items() if name in wanted}},
-            query={**_parameters(exchange, wanted), **event.query},
-        )
+    def _plan(self, rules: Ruleset, decision: Decision) -> Plan:
+        """What this decision lets leave, remembered under the rules in force."""
+        if rules is not self._rules or len(self._plans) >= DECISIONS_KEPT:
+            self._rules = rules
+            self._plans = {}
+        plan = self._plans.get(decision.digest)
+        if plan is None:
+            plan = self._plans[decision.digest] = Plan(decision)
+        return plan
 
-    def _row(self, exchange: Exchange, allowed: Permit, purpose: str, now: float) -> OutboxRow:
-        decision = exchange.decision
-        if decision is None:
-            raise ValueError("a row is made under a decision")
+    def _visitor(self, exchange: Exchange) -> str:
+        """The digest that stands for this visitor, remembered for as long as the keys are the same; or nothing."""
         identifier = exchange.identifier
-        return OutboxRow(
-            id=uuid.uuid4().hex,
-            vendor=allowed.vendor,
-            event_id=allowed.event_id,
-            kind=allowed.kind.value,
-            body=json.dumps(dict(allowed.fields), ensure_ascii=False, separators=(",", ":")).encode(),
-            visitor=self._gate.keyring.digest("visitor", identifier.id) if identifier is not None else "",
-            receipt=exchange.consent.receipt,
-            jurisdiction=decision.jurisdiction.name,
-            purpose=purpose,
-            policy=decision.policy.digest,
-            created=now,
-        )
+        if identifier is None:
+            return ""
+        keyring = self._gate.keyring
+        if keyring is not self._keyring:
+            self._keyring = keyring
+            self._digests = Remembered(VISITORS_KEPT)
+        known = self._digests.get(identifier.id)
+        return known or self._digests.keep(identifier.id, keyring.digest("visitor", identifier.id))
 
     def subjects(self, exchange: Exchange) -> list[str]:
         """What this browser's rows in the store are found by: its visitor digest and its receipt."""
-        identifier = exchange.identifier
-        digest = self._gate.keyring.digest("visitor", identifier.id) if identifier is not None else ""
-        return [one for one in (digest, exchange.consent.receipt) if one]
+        return [one for one in (self._visitor(exchange), exchange.consent.receipt) if one]
 
-    def _committed(self, pending: Future[None]) -> None:
+    def _arrange(self) -> None:
+        """See to it that what waits is handed over: at once where it is much or no loop runs, else soon."""
+        if len(self._waiting) >= HANDED_OVER_AT:
+            self.hand_over()
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.hand_over()
+            return
+        if loop is not self._loop:
+            self._loop = loop
+            loop.call_later(HANDED_OVER_WITHIN, self._due)
+
+    def _due(self) -> None:
+        self._loop = None
+        self.hand_over()
+
+    def _give(self, rows: Sequence[OutboxRow]) -> Future[None] | None:
+        store = self._gate.store
+        if store is None:
+            self._gate.count("event_lost", len(rows))
+            return None
+        pending = store.enqueue(rows)
+        pending.add_done_callback(partial(self._committed, len(rows)))
+        return pending
+
+    def _committed(self, number: int, pending: Future[None]) -> None:
         if pending.cancelled() or pending.exception() is not None:
-            self._gate.count("event_lost")
+            self._gate.count("event_lost", number)
         else:
             self._gate.notify_delivery()
 
@@ -186,50 +241,10 @@ def _hear(visit: Visit, told: Sequence[tuple[bytes, bytes]]) -> None:
     visit.erased = visit.erased or said.erase
 
 
-def _gather(gate: Gate, exchange: Exchange, wanted: frozenset[str]) -> dict[str, str]:
-    """The values that some vendor may get; each is worked out only if it is wanted."""
+def _said(exchange: Exchange, *, viewed: bool) -> list[Event]:
+    """The events of an exchange whose app spoke, the page view among them; none where it is erased."""
     visit = exchange.visit
-    identity = visit.identity if visit is not None else None
-    location = exchange.location
-    values = {
-        "visitor_id": exchange.visitor,
-        "ip": exchange.address,
-        "user_agent": exchange.seen.first(b"user-agent").decode("latin-1"),
-        "language": exchange.seen.first(b"accept-language").partition(b",")[0].decode("latin-1"),
-        "country": location.country if location is not None else "",
-        "region": location.region if location is not None else "",
-        "city": location.city if location is not None else "",
-        "user_id": identity.user_id if identity is not None else "",
-        "name": identity.name if identity is not None else "",
-        "email": identity.email if identity is not None else "",
-    }
-    if "ip_truncated" in wanted and exchange.address:
-        values["ip_truncated"] = truncate(exchange.address)
-    if wanted & {"browser", "os", "device"}:
-        device = gate.devices.read(exchange.seen.first(b"user-agent"))
-        values.update(browser=device.browser, os=device.os, device=device.device)
-    values.update(_pages(exchange, wanted))
-    return {name: value for name, value in values.items() if value and name in wanted}
-
-
-def _pages(exchange: Exchange, wanted: frozenset[str]) -> dict[str, str]:
-    """Where the visitor is and came from, without what the policy keeps back (SPEC 2)."""
-    policy = exchange.rules.policy
-    named = frozenset(field[6:] for field in wanted if field.startswith("query."))
-    seen = exchange.seen
-    values: dict[str, str] = {}
-    if wanted & {"page_path", "page_url"}:
-        base = policy.site.origin or f"https://{seen.first(b'host').decode('latin-1')}"
-        target = seen.path + (b"?" + seen.query if seen.query else b"")
-        page = clean_page(base, target, policy.redact, named)
-        values.update(page_path=page.path, page_url=page.url)
-    if wanted & {"referrer_host", "referrer_url"}:
-        referrer = clean_referrer(seen.first(b"referer"), policy.redact, named)
-        values.update(referrer_host=referrer.host, referrer_url=referrer.url)
-    return values
-
-
-def _parameters(exchange: Exchange, wanted: frozenset[str]) -> dict[str, str]:
-    """The query parameters that some vendor may get, by name."""
-    named = frozenset(field[6:] for field in wanted if field.startswith("query."))
-    return named_parameters(exchange.seen.query, named) if named else {}
+    if visit is None or visit.erased:
+        return []
+    who = [_IDENTIFY] if visit.identity is not None else []
+    return [*who, *([_VIEW] if viewed else []), *visit.events]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from consent_mw.core.decision import Decision
 from consent_mw.core.event import Event, Value
@@ -28,10 +29,10 @@ LONGEST_NUMBER = 30
 """Digits that an integer may have to leave; writing a longer one would be work for nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(NamedTuple):
     """The fields one vendor may get of one event. `fields` maps field names (`page_path`, `props.plan`, …) to
-    values, `event` and `time` included where they are permitted; `masked` counts what was masked in them."""
+    values, `event` and `time` included where they are permitted; `masked` counts what was masked in them. A tuple,
+    since one is made of every event that is sent."""
 
     vendor: str
     event_id: str
@@ -51,17 +52,29 @@ class Refusal:
 
 def permit(event: Event, decision: Decision, vendor: Vendor) -> Permit | Refusal:
     """What this vendor may get of this event under this decision."""
-    listed = decision.fields.get(vendor.name, ())
-    if not listed or not decision.allows(vendor.purpose):
+    listed = permitted(decision, vendor)
+    if not listed:
         verdict = decision.verdict(vendor.purpose)
         reason = verdict.reason if verdict is not None else Reason.OPT_IN_DEFAULT
         return Refusal(vendor.name, vendor.purpose, reason)
     fields: dict[str, Value] = {}
     masked = 0
     for name, value in _candidates(event, listed):
-        fields[name], found = _masked(value) if _free_form(name) else (value, 0)
+        fields[name], found = leaving(name, value)
         masked += found
     return Permit(vendor.name, event.id, event.kind, fields, masked)
+
+
+def permitted(decision: Decision, vendor: Vendor) -> tuple[str, ...]:
+    """The fields that this vendor may get under this decision; none where its purpose is denied."""
+    return decision.fields.get(vendor.name, ()) if decision.allows(vendor.purpose) else ()
+
+
+def leaving(name: str, value: Value) -> tuple[Value, int]:
+    """The value of a permitted field as it leaves, and how many things were masked in it; the value must be one that
+    can be written."""
+    written = _written(value)
+    return _masked(written) if _free_form(name) else (written, 0)
 
 
 def narrow(fields: Mapping[str, Value], listed: Sequence[str]) -> dict[str, Value]:
@@ -76,16 +89,16 @@ def listed_field(name: str, listed: Sequence[str]) -> bool:
 
 
 def _candidates(event: Event, listed: Sequence[str]) -> Iterator[tuple[str, Value]]:
-    """What the event has of the listed fields, in a form that can be written."""
+    """What the event has of the listed fields and can be written."""
     known: dict[str, Value] = {"event": event.name, "time": event.time, **event.values}
     for name, value in known.items():
         if name in listed and value != "" and _writable(value):
-            yield name, _written(value)
+            yield name, value
     for family, members in (("query", event.query), ("props", event.props)):
         for key, value in members.items():
             name = f"{family}.{key}"
             if listed_field(name, listed) and _is_name(key) and _writable(value):
-                yield name, _written(value)
+                yield name, value
 
 
 def _is_name(key: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from consent_mw.errors import StoreError
 
@@ -25,11 +25,10 @@ class ReceiptRow:
     jws: str
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(NamedTuple):
     """One event for one vendor. `body` is JSON of the permitted fields; `visitor` is a keyed digest or empty;
     `receipt` an id or empty; `created` is in seconds since 1970; `attempts` counts tries, this one included;
-    `interrupted` is whether an earlier try ended without a word, as in a crash."""
+    `interrupted` is whether an earlier try ended without a word, as in a crash. A tuple, since there are many."""
 
     id: str
     vendor: str
@@ -46,8 +45,7 @@ class OutboxRow:
     interrupted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What became of a claimed row: an outcome that ends it (`accepted`, `dead`, …), or a time to try again at;
     where it was not `tried`, its claim does not count as an attempt."""
 

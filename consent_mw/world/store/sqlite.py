@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import Final
 
 from consent_mw.errors import StoreFullError
@@ -150,7 +149,7 @@ class SqliteStore:
             found = db.execute(_CLAIM, {"vendor": vendor, "now": now, "limit": limit}).fetchall()
             leases = [(now + lease, one[0]) for one in found]
             db.executemany("UPDATE outbox SET leased_until = ?, attempts = attempts + 1 WHERE id = ?", leases)
-            return [replace(OutboxRow(*one[:11]), attempts=one[11] + 1, interrupted=bool(one[12])) for one in found]
+            return [OutboxRow._make((*one[:11], one[11] + 1, bool(one[12]))) for one in found]
 
         return self._writer.ask(work, hurried=True)
 

@@ -14,13 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from consent_mw.asgi.ids import Ids
-from consent_mw.asgi.remembered import Remembered
 from consent_mw.asgi.sharing import Plan
 from consent_mw.asgi.visit import Visit
 from consent_mw.core.decision import DECISIONS_KEPT, Decision
 from consent_mw.core.event import IDENTIFY, PAGE_VIEW, Event
 from consent_mw.core.terms import EventKind
 from consent_mw.wire.cookies import SetCookie, split_cookies
+from consent_mw.wire.remembered import Remembered
 from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.structured import read_instructions
 from consent_mw.wire.token import Keyring

@@ -143,7 +143,7 @@ class Reporter:
             self._gate.count(name, len(events))
         if not plan.shares:
             return []
-        now = self._gate.now()
+        now = round(self._gate.now(), 3)
         ids = self._ids
         told = [(event, event.id or ids.event()) for event in events]
         visitor, receipt = self._visitor(exchange), exchange.consent.receipt

@@ -113,7 +113,9 @@ def _writable(value: object) -> bool:
 
 
 def _written(value: Value) -> Value:
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-8", "replace").decode("utf-8")
 
 
 def _masked(value: Value) -> tuple[Value, int]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.gate import Gate
 from consent_mw.asgi.gathering import SOURCES
-from consent_mw.asgi.ids import MADE_AT_ONCE, Ids
+from consent_mw.asgi.ids import Ids
 from consent_mw.asgi.reporting import HANDED_OVER_AT
 from consent_mw.core.event import Event
 from consent_mw.core.permit import Permit, permit
@@ -302,7 +302,7 @@ def test_what_no_store_takes_is_counted(gate: Gate) -> None:
 
 def test_ids_are_distinct_and_those_of_rows_sort() -> None:
     ids = Ids()
-    made = [ids.event() for _ in range(3 * MADE_AT_ONCE)]
+    made = [ids.event() for _ in range(5000)]
     rows = [ids.row() for _ in range(5000)]
     assert {len(one) for one in made} == {32}
     assert (len(set(made)), sorted(set(rows))) == (len(made), rows)

@@ -19,6 +19,7 @@ import pytest
 
 from consent_mw.errors import StoreError, StoreFullError
 from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, Store, open_store
+from consent_mw.world.store.recent import RECENT_KEPT
 
 NOW = 1_527_000_000.0
 
@@ -457,6 +458,20 @@ def test_delivered_bodies_are_neither_in_the_file_nor_in_its_log(store: Store, f
     assert b"ann-" not in found
 
 
+def test_what_was_delivered_leaves_the_log_of_a_store_that_never_rests(
+    store: Store, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consent_mw.world.store.writer.EMPTIED_EVERY", 0.2)
+    done(store.enqueue([a_row("1", body=b"ann@example.com")]))
+    claimed(store)
+    done(store.settle([Settlement("1", "accepted")]))
+    deadline = time.monotonic() + 5
+    while b"ann@example.com" in b"".join(one.read_bytes() for one in file.parent.iterdir()):
+        assert time.monotonic() < deadline
+        done(store.pending())
+        time.sleep(0.01)
+
+
 def test_a_lone_event_is_committed_within_fifty_milliseconds(store: Store) -> None:
     done(store.pending())
     began = time.perf_counter()
@@ -473,3 +488,70 @@ def test_a_vendor_with_a_long_queue_slows_nobody_down(store: Store) -> None:
     done(store.recall(["v1", "r1"]))
     done(store.next_due("insights"))
     assert time.perf_counter() - began < 1.0
+
+
+def test_a_queue_of_strangers_stays_quick_and_a_recall_in_it_too(store: Store) -> None:
+    rows = [a_row(f"{number:06}", visitor=f"v{number * 7919 % 20_000}") for number in range(20_000)]
+    for at in range(0, len(rows), 2000):
+        done(store.enqueue(rows[at : at + 2000]))
+    done(store.settle([Settlement("000000", "dead")]))
+    assert claimed(store, limit=5000) == [f"{number:06}" for number in range(1, 5001)]
+    assert done(store.recall(["v7919", "v0"])) == ["event-000000", "event-000001"]
+    assert done(store.pending()) == 19_998
+
+
+def test_a_row_that_was_claimed_by_another_process_is_ambiguous_here_as_well(file: Path) -> None:
+    one, two = open_store(f"sqlite:///{file}"), open_store(f"sqlite:///{file}")
+    done(one.enqueue([a_row("1"), a_row("2", visitor="bob"), a_row("3", visitor="cem")]))
+    assert claimed(two, limit=1) == ["1"]
+    assert done(two.recall(["bob"])) == ["event-2"]
+    again = done(one.claim("insights", 10, NOW + 61, 60.0))
+    assert [(row.id, row.attempts, row.interrupted) for row in again] == [("1", 2, True), ("3", 1, False)]
+    one.close()
+    two.close()
+
+
+def test_a_row_is_the_same_whether_it_was_remembered_or_read(file: Path) -> None:
+    rows = [a_row("1", body=b'\xff\x00{"a":"\x1f"}', receipt="r1", kind="k", created=1_795_434_123.125)]
+    rows.append(a_row("2", visitor="", body=b"", policy="gr\u00f6\u00dfe \x1e,"))
+    store = open_store(f"sqlite:///{file}")
+    done(store.enqueue(rows))
+    remembered = done(store.claim("insights", 10, NOW, 0.0))
+    done(store.settle([Settlement(row.id, retry_at=0.0, tried=False) for row in rows]))
+    read = done(store.claim("insights", 10, NOW, 0.0))
+    assert remembered == read == [row._replace(attempts=1) for row in rows]
+    store.close()
+
+
+def test_more_rows_than_are_remembered_come_in_order(store: Store) -> None:
+    rows = [a_row(f"{number:06}", visitor=f"v{number}") for number in range(2 * RECENT_KEPT)]
+    for at in range(0, len(rows), 1000):
+        done(store.enqueue(rows[at : at + 1000]))
+    found = [identity for _ in range(10) for identity in claimed(store, limit=1000)]
+    assert found == [row.id for row in rows]
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date(file: Path) -> None:
+    store = open_store(f"sqlite:///{file}", max_size=100)
+    done(store.add_receipt(a_receipt("r1")))
+    done(store.enqueue([a_row("1", body=b"x" * 60)]))
+    store.close()
+    earlier = sqlite3.connect(file)
+    earlier.executescript(
+        """DROP INDEX outbox_by_visitor; DROP INDEX outbox_by_receipt;
+        CREATE INDEX outbox_by_person ON outbox (person, vendor, seq) WHERE person <> '';
+        CREATE INDEX outbox_by_receipt ON outbox (receipt) WHERE receipt <> '';
+        CREATE TRIGGER outbox_grows AFTER INSERT ON outbox
+          BEGIN UPDATE size SET bytes = bytes + length(NEW.body); END;
+        CREATE TRIGGER outbox_shrinks AFTER DELETE ON outbox
+          BEGIN UPDATE size SET bytes = bytes - length(OLD.body); END;
+        PRAGMA user_version = 1;"""
+    )
+    earlier.close()
+    store = open_store(f"sqlite:///{file}", max_size=100)
+    with pytest.raises(StoreFullError):
+        done(store.enqueue([a_row("2", body=b"x" * 60)]))
+    assert done(store.erase(["ann"], receipt="r1")) == 2
+    done(store.enqueue([a_row("2", body=b"x" * 60)]))
+    assert claimed(store) == ["2"]
+    store.close()

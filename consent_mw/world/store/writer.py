@@ -2,7 +2,8 @@
 
 Rule: a future resolves only after its group is on disk; nobody can cancel what was asked, so a recall is never lost.
 Rule: a request that fails takes back its own part only, and never the thread.
-Rule: when nothing is asked, the write-ahead log is emptied, and a store that had failed is tried again.
+Rule: when nothing is asked, and every few seconds when much is, the write-ahead log is emptied, so that it holds
+      nothing of what is gone; a store that had failed is tried again.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ LARGEST_GROUP: Final = 5000
 IDLE_AFTER: Final = 0.5
 """Seconds without a request after which the write-ahead log is emptied."""
 
+EMPTIED_EVERY: Final = 5.0
+"""Seconds after which the write-ahead log is emptied although there is no rest."""
+
 BUSY_FOR: Final = 5.0
 """Seconds that another process may hold the file before a request fails."""
 
@@ -40,6 +44,7 @@ class _Request:
     future: Future[Any]
     hurried: bool
     writes: bool
+    committed: Callable[[], None] | None
 
 
 class Writer:
@@ -54,6 +59,7 @@ class Writer:
         self._closed = False
         self._healthy = True
         self._probe = probe
+        self._emptied = time.monotonic()
         opened: Future[None] = Future()
         arguments = (path, prepare, opened)
         self._thread = threading.Thread(target=self._run, args=arguments, name="consent_mw-store", daemon=True)
@@ -66,15 +72,21 @@ class Writer:
         return self._healthy and not self._closed
 
     def ask(
-        self, work: Callable[[sqlite3.Connection], T], *, hurried: bool = False, writes: bool = True
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        hurried: bool = False,
+        writes: bool = True,
+        committed: Callable[[], None] | None = None,
     ) -> Future[T]:
-        """Have this work done and committed; `hurried` ends the wait for others. The future fails with StoreError."""
+        """Have this work done and committed; `hurried` ends the wait for others. The future fails with StoreError;
+        `committed` is called in the writer's thread before the future resolves, and not where it fails."""
         future: Future[T] = Future()
         # Running from the start: a waiter that gives up must not take back a recall, nor break set_result.
         future.set_running_or_notify_cancel()
         with self._guard:
             if not self._closed:
-                self._requests.put(_Request(work, future, hurried, writes))
+                self._requests.put(_Request(work, future, hurried, writes, committed))
                 return future
         future.set_exception(StoreError("the store is closed"))
         return future
@@ -100,6 +112,8 @@ class Writer:
             group, open_still = self._gather(db)
             if group:
                 self._commit(db, group)
+            if open_still and time.monotonic() - self._emptied > EMPTIED_EVERY:
+                self._tidy(db)
         with contextlib.suppress(sqlite3.Error):
             db.close()
 
@@ -133,6 +147,7 @@ class Writer:
 
     def _tidy(self, db: sqlite3.Connection) -> bool:
         """Empty the log, and write again where that had failed. Returns whether nothing is left to do."""
+        self._emptied = time.monotonic()
         try:
             if not self._healthy:
                 db.execute(self._probe)
@@ -163,8 +178,10 @@ class Writer:
         for request, answer in zip(group, answers, strict=True):
             if isinstance(answer, StoreError):
                 request.future.set_exception(answer)
-            else:
-                request.future.set_result(answer)
+                continue
+            if request.committed is not None:
+                request.committed()
+            request.future.set_result(answer)
 
 
 def _do(db: sqlite3.Connection, request: _Request) -> Any:

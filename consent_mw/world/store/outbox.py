@@ -1,0 +1,245 @@
+"""The outbox in SQL.
+
+Rule: a question is a fixed number of steps, however many rows it is about: at each step of a statement the thread
+      gives the interpreter lock away, and while the event loop is busy it waits long to get it back.
+Rule: one person's later row never goes before an earlier one that waits or is being sent.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+from consent_mw.errors import StoreFullError
+from consent_mw.world.store import OutboxRow, Settlement
+from consent_mw.world.store.recent import Recent
+from consent_mw.world.store.schema import BLOCK
+
+WINDOW: Final = 256
+"""Rows that a claim looks at together, at least."""
+
+DUE_AMONG: Final = 20_000
+"""Rows among which the next one that is due is looked for; a vendor is looked at again soon anyway."""
+
+_COLUMNS: Final = (
+    "id, vendor, event_id, kind, body, visitor, receipt, jurisdiction, purpose, policy, created, attempts"
+)
+_WIDTH: Final = 12
+_LISTED: Final = "(SELECT value FROM json_each(?))"
+_ONE: Final = f"({', '.join('?' * _WIDTH)})"
+# Few sizes, so that each is prepared once.
+_INSERTS: Final = {
+    size: f"INSERT INTO outbox ({_COLUMNS}) VALUES {', '.join([_ONE] * size)} ON CONFLICT (id) DO NOTHING"
+    for size in (128, 32, 8, 1)
+}
+
+FRESH, TOUCHED, HELD = range(3)
+"""What a waiting row is to a claim: never claimed, claimed before, or not to be claimed yet."""
+
+_WINDOW: Final = """
+SELECT group_concat(seq * 4 + iif(max(not_before, leased_until) > :now, 2, attempts > 0 OR leased_until > 0)) FROM (
+  SELECT seq, not_before, leased_until, attempts FROM outbox
+  WHERE vendor = :vendor AND dead = 0 AND seq > :after ORDER BY seq LIMIT :limit)
+"""
+_WHOLE: Final = f"""
+SELECT json_group_array(json_array(
+  seq, id, vendor, event_id, kind, hex(body), visitor, receipt, jurisdiction, purpose, policy, created, attempts,
+  leased_until > 0)) FROM outbox WHERE seq IN {_LISTED}
+"""
+_PERSONS: Final = f"SELECT json_group_array(json_array(seq, person)) FROM outbox WHERE seq IN {_LISTED}"
+_LEASE: Final = f"UPDATE outbox SET leased_until = ?, attempts = attempts + 1 WHERE seq IN {_LISTED}"
+_NEXT_DUE: Final = f"""
+SELECT min(due) FROM (
+  SELECT due, row_number() OVER (PARTITION BY iif(person = '', seq, person) ORDER BY seq) AS place FROM (
+    SELECT seq, person, max(not_before, leased_until) AS due FROM outbox
+    WHERE vendor = :vendor AND dead = 0 ORDER BY seq LIMIT {DUE_AMONG})
+) WHERE place = 1
+"""
+_DEAD: Final = f"UPDATE outbox SET dead = 1, leased_until = 0 WHERE id IN {_LISTED}"
+_AGAIN: Final = "UPDATE outbox SET not_before = ?, leased_until = 0, attempts = max(attempts - ?, 0) WHERE id = ?"
+# From block to block of those that there are: a dead letter may be millions of rows behind the others.
+_ROWS_OF: Final = f"""
+WITH RECURSIVE blocks (block) AS (
+  SELECT min(seq) >> {BLOCK} FROM outbox
+  UNION ALL
+  SELECT (SELECT min(seq) FROM outbox WHERE seq >= (block + 1) << {BLOCK}) >> {BLOCK}
+  FROM blocks WHERE block IS NOT NULL
+), subjects (subject) AS (
+  SELECT value FROM json_each(:listed)
+  UNION
+  SELECT r.id FROM receipts AS mine JOIN receipts AS r ON r.root = mine.root
+  WHERE mine.id IN (SELECT value FROM json_each(:listed))
+)
+SELECT json_group_array(json_array(seq, event_id, purpose)) FROM (
+  SELECT o.seq, o.event_id, o.purpose FROM blocks CROSS JOIN subjects CROSS JOIN outbox AS o
+  WHERE o.seq >> {BLOCK} = block AND o.visitor = subject AND o.visitor <> ''
+  UNION
+  SELECT o.seq, o.event_id, o.purpose FROM blocks CROSS JOIN subjects CROSS JOIN outbox AS o
+  WHERE o.seq >> {BLOCK} = block AND o.receipt = subject AND o.receipt <> ''
+)
+"""
+
+
+def insert(db: sqlite3.Connection, rows: Sequence[OutboxRow]) -> int:
+    """Keep these rows; of one that is there already, the earlier one. Returns the number of the first row where all
+    are new and follow each other, else 0."""
+    db.execute("SAVEPOINT rows")
+    added = last = at = 0
+    for size, statement in _INSERTS.items():
+        while len(rows) - at >= size:
+            values = [value for row in rows[at : at + size] for value in row[:_WIDTH]]
+            done = db.execute(statement, values)
+            added += done.rowcount
+            last = done.lastrowid or 0
+            at += size
+    if added == len(rows):
+        _resize(db, sum(len(row.body) for row in rows))
+    else:
+        db.execute("ROLLBACK TO rows")
+        for row in rows:
+            _resize(db, db.execute(_INSERTS[1], row[:_WIDTH]).rowcount * len(row.body))
+    db.execute("RELEASE rows")
+    return last - len(rows) + 1 if added == len(rows) else 0
+
+
+def claim(
+    db: sqlite3.Connection, recent: Recent, vendor: str, limit: int, now: float, until: float
+) -> list[OutboxRow]:
+    """The next rows for this vendor, leased."""
+    taken: dict[int, OutboxRow] = {}
+    blocked: set[str] = set()
+    after = 0
+    while len(taken) < limit:
+        window = _window(db, vendor, after, max(limit, WINDOW), now)
+        if not window:
+            break
+        after = window[-1] // 4
+        for number, row in _free(db, recent, vendor, window, blocked):
+            if len(taken) < limit:
+                taken[number] = row
+    if taken:
+        db.execute(_LEASE, (until, json.dumps(list(taken))))
+    return list(taken.values())
+
+
+def held(db: sqlite3.Connection, ids: Sequence[str]) -> frozenset[str]:
+    """Which of these rows are still to be delivered."""
+    listed = (json.dumps(ids),)
+    found = db.execute(f"SELECT count(*) FROM outbox WHERE id IN {_LISTED} AND dead = 0", listed).fetchone()[0]
+    if found == len(ids):
+        return frozenset(ids)
+    sql = f"SELECT json_group_array(id) FROM outbox WHERE id IN {_LISTED} AND dead = 0"
+    return frozenset(json.loads(db.execute(sql, listed).fetchone()[0]))
+
+
+def settle(db: sqlite3.Connection, settlements: Sequence[Settlement]) -> None:
+    """Note what became of claimed rows."""
+    remove(db, [one.id for one in settlements if one.outcome and one.outcome != "dead"])
+    dead = [one.id for one in settlements if one.outcome == "dead"]
+    if dead:
+        db.execute(_DEAD, (json.dumps(dead),))
+    again = [(one.retry_at, not one.tried, one.id) for one in settlements if not one.outcome]
+    if again:
+        db.executemany(_AGAIN, again)
+
+
+def remove(db: sqlite3.Connection, ids: Sequence[str]) -> None:
+    """Delete the rows of these ids."""
+    if ids:
+        delete(db, f"id IN {_LISTED}", json.dumps(ids))
+
+
+def take_back(db: sqlite3.Connection, recent: Recent, numbers: Sequence[int]) -> None:
+    """Delete the rows of these numbers."""
+    if numbers:
+        delete(db, f"seq IN {_LISTED}", json.dumps(numbers))
+        recent.drop(numbers)
+
+
+def delete(db: sqlite3.Connection, where: str, *values: object) -> int:
+    """Delete the rows of this condition. Returns how many there were."""
+    size, number = db.execute(f"SELECT sum(length(body)), count(*) FROM outbox WHERE {where}", values).fetchone()
+    if number:
+        db.execute(f"DELETE FROM outbox WHERE {where}", values)
+        _resize(db, -size)
+    return int(number)
+
+
+def rows_of(db: sqlite3.Connection, subjects: Iterable[str]) -> list[tuple[int, str, str]]:
+    """(number, event id, purpose) of the rows of these visitors, receipts, or other receipts of the same browsers."""
+    wanted = [one for one in subjects if one]
+    if not wanted:
+        return []
+    found = json.loads(db.execute(_ROWS_OF, {"listed": json.dumps(wanted)}).fetchone()[0])
+    return [(number, event, purpose) for number, event, purpose in found]
+
+
+def next_due(db: sqlite3.Connection, vendor: str) -> float | None:
+    """When the next waiting row of this vendor may be claimed; only the first of each person counts."""
+    found = db.execute(_NEXT_DUE, {"vendor": vendor}).fetchone()[0]
+    return None if found is None else float(found)
+
+
+def make_room(db: sqlite3.Connection, recent: Recent, size: int, most: int, *, drop_oldest: bool) -> int:
+    """Drop the oldest rows, dead ones first, until `size` more bytes fit; returns how many were dropped. Raises
+    StoreFullError where that is not wanted, or would not do."""
+    excess = int(db.execute("SELECT bytes FROM size").fetchone()[0]) + size - most
+    if excess <= 0:
+        return 0
+    if size > most:
+        raise StoreFullError("these events are larger than the whole outbox")
+    if not drop_oldest:
+        raise StoreFullError("the outbox is full")
+    gone: list[int] = []
+    for number, length in db.execute("SELECT seq, length(body) FROM outbox ORDER BY dead DESC, seq"):
+        gone.append(number)
+        excess -= length
+        if excess <= 0:
+            break
+    take_back(db, recent, gone)
+    return len(gone)
+
+
+def _window(db: sqlite3.Connection, vendor: str, after: int, limit: int, now: float) -> list[int]:
+    """The next waiting rows behind this one, each as four times its number and what it is to a claim."""
+    asked = {"vendor": vendor, "after": after, "limit": limit, "now": now}
+    found = db.execute(_WINDOW, asked).fetchone()[0]
+    return sorted(map(int, str(found).split(","))) if found is not None else []
+
+
+def _free(
+    db: sqlite3.Connection, recent: Recent, vendor: str, window: Sequence[int], blocked: set[str]
+) -> Iterable[tuple[int, OutboxRow]]:
+    """The rows of this window that may be claimed, in order; `blocked` are the persons of whom an earlier one may
+    not, and grows."""
+    rows = recent.take(vendor, [one >> 2 for one in window if one & 3 == FRESH])
+    missing = [one >> 2 for one in window if one & 3 != HELD and one >> 2 not in rows]
+    if missing:
+        rows.update(_whole(db, missing))
+    waiting = [one >> 2 for one in window if one & 3 == HELD]
+    persons: dict[int, str] = dict(_listed(db, _PERSONS, waiting)) if waiting else {}
+    for one in window:
+        number = one >> 2
+        if one & 3 == HELD:
+            if persons[number]:
+                blocked.add(persons[number])
+        elif not blocked or (rows[number].visitor or rows[number].receipt) not in blocked:
+            yield number, rows[number]
+
+
+def _whole(db: sqlite3.Connection, numbers: Collection[int]) -> Iterable[tuple[int, OutboxRow]]:
+    """These rows as they are when claimed, by their numbers."""
+    for seq, identity, vendor, event, kind, body, *more, attempts, interrupted in _listed(db, _WHOLE, numbers):
+        made = (identity, vendor, event, kind, bytes.fromhex(body), *more, attempts + 1, bool(interrupted))
+        yield seq, OutboxRow._make(made)
+
+
+def _listed(db: sqlite3.Connection, statement: str, numbers: Collection[int]) -> list[Any]:
+    found: list[Any] = json.loads(db.execute(statement, (json.dumps(list(numbers)),)).fetchone()[0])
+    return found
+
+
+def _resize(db: sqlite3.Connection, by: int) -> None:
+    db.execute("UPDATE size SET bytes = bytes + ?", (by,))

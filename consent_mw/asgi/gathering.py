@@ -103,3 +103,7 @@ SOURCES: Final[Mapping[str, Source]] = {
     "referrer_url": lambda exchange, named: _referrer(exchange, named).url,
 }
 """Where each field that an exchange tells comes from; the others are what an app reports."""
+
+OF_REFERRER: Final = frozenset({"referrer_host", "referrer_url"})
+OF_PAGE: Final = frozenset({"page_path", "page_url"}) | OF_REFERRER
+"""Fields that are another value on each page; the others stay with the visitor."""

@@ -18,6 +18,7 @@ from consent_mw.wire.token import Identifier
 if TYPE_CHECKING:
     from consent_mw.asgi.enforcement import Enforcement
     from consent_mw.asgi.ruleset import Ruleset
+    from consent_mw.asgi.sharing import Told
     from consent_mw.asgi.tokens import Tokens
 
 FOR_EVER: Final = 1e18
@@ -26,7 +27,8 @@ FOR_EVER: Final = 1e18
 @dataclass(slots=True)
 class Jar:
     """The cookies of one request. `until` is when another look is due (seconds since 1970); `enforced` and
-    `remaining` remember, by what a decision depends on, what followed for these cookies."""
+    `remaining` remember, by what a decision depends on, what followed for these cookies; `told` is what the last
+    page view said of their visitor."""
 
     joined: bytes = b""
     consent: Consent = NO_CONSENT
@@ -34,6 +36,7 @@ class Jar:
     until: float = FOR_EVER
     enforced: dict[int, Enforcement] = field(default_factory=dict)
     remaining: dict[int, bytes | None] = field(default_factory=dict)
+    told: Told | None = None
 
 
 def fill(joined: bytes, rules: Ruleset, tokens: Tokens, now: float) -> Jar:

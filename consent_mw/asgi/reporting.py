@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from consent_mw.asgi.ids import Ids
-from consent_mw.asgi.sharing import Plan
+from consent_mw.asgi.sharing import Pages, Plan, Share, Told
 from consent_mw.asgi.visit import Visit
 from consent_mw.core.decision import DECISIONS_KEPT, Decision
 from consent_mw.core.event import IDENTIFY, PAGE_VIEW, Event
@@ -40,6 +40,10 @@ HANDED_OVER_AT: Final = 256
 VISITORS_KEPT: Final = 8192
 """Bound of the visitors whose digest is remembered, twice."""
 
+PAGES_KEPT: Final = 2048
+"""Bound of the pages of which is remembered what is written of them, twice."""
+
+_new: Final = tuple.__new__
 _VIEW: Final = Event(PAGE_VIEW, kind=EventKind.PAGE_VIEW)
 _IDENTIFY: Final = Event(IDENTIFY, kind=EventKind.IDENTIFY)
 
@@ -54,6 +58,7 @@ class Reporter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rules: Ruleset | None = None
         self._plans: dict[str, Plan] = {}
+        self._pages: Pages = Remembered(PAGES_KEPT)
         self._keyring: Keyring | None = None
         self._digests: Remembered[str, str] = Remembered(VISITORS_KEPT)
 
@@ -78,11 +83,12 @@ class Reporter:
         if enforcement is None or not enforcement.reports:
             return
         viewed = page and (200 <= status < 300 or status == 304) and exchange.page
-        viewed = viewed and not self._gate.is_bot(exchange)
         if exchange.spoke:
-            events = _said(exchange, viewed=viewed)
+            events = _said(exchange, viewed=viewed and not self._gate.is_bot(exchange))
         elif viewed:
-            events = [_VIEW]
+            if self._viewed_again(exchange, enforcement.decision):
+                return
+            events = [] if self._gate.is_bot(exchange) else [_VIEW]
         else:
             return
         if events:
@@ -136,46 +142,85 @@ class Reporter:
         self.hand_over()
         return store.erase(self.subjects(exchange), receipt=exchange.consent.receipt)
 
+    def _viewed_again(self, exchange: Exchange, decision: Decision) -> bool:
+        """Queue a page view by what is remembered of its visitor; False where it takes a closer look."""
+        jar, gate = exchange.jar, self._gate
+        if exchange.identifier is not jar.identifier or exchange.consent is not jar.consent or not jar.joined:
+            return False
+        plan = self._plan(exchange.rules, decision)
+        told, seen = jar.told, exchange.seen.seen
+        agent, language = seen.get(b"user-agent", b""), seen.get(b"accept-language", b"")
+        if (
+            told is None
+            or told.plan is not plan
+            or told.place is not exchange.place
+            or told.agent != agent
+            or told.language != language
+            or told.keyring is not gate.keyring
+        ):
+            told = jar.told = Told(
+                plan, exchange.place, agent, language, gate.keyring, gate.is_bot(exchange),
+                tuple(share.of_visitor(exchange) for share in plan.shares),
+                (self._visitor(exchange), exchange.consent.receipt, decision.jurisdiction.name),
+            )  # fmt: skip
+        if told.bot:
+            return True
+        now = round(gate.now(), 3)
+        rows: list[OutboxRow] = []
+        identity = self._ids.event()
+        for share, members in zip(plan.shares, told.members, strict=True):
+            body = share.view(exchange, members, self._pages, now)
+            if body is None:
+                return False
+            self._add(rows, share, [(_VIEW, identity)], [body], told.whose, decision.policy.digest, now)
+        for name in plan.nothing:
+            gate.count(name)
+        if rows:
+            self._waiting += rows
+            self._arrange()
+        return True
+
     def _rows(self, exchange: Exchange, decision: Decision, events: Sequence[Event]) -> list[OutboxRow]:
         """A row for each of these events and each vendor that may get something of it."""
         plan = self._plan(exchange.rules, decision)
-        for name in (*plan.refused, *plan.undeliverable):
+        for name in plan.nothing:
             self._gate.count(name, len(events))
-        if not plan.shares:
-            return []
-        now = round(self._gate.now(), 3)
-        ids = self._ids
-        told = [(event, event.id or ids.event()) for event in events]
-        visitor, receipt = self._visitor(exchange), exchange.consent.receipt
-        jurisdiction, digest = decision.jurisdiction.name, decision.policy.digest
         rows: list[OutboxRow] = []
+        now = round(self._gate.now(), 3)
+        told = [(event, event.id or self._ids.event()) for event in events]
+        whose = (self._visitor(exchange), exchange.consent.receipt, decision.jurisdiction.name)
         for share in plan.shares:
             bodies = share.bodies(exchange, told, now)
-            for vendor in share.vendors:
-                name, purpose = vendor.name, vendor.purpose
-                for (event, identity), body in zip(told, bodies, strict=True):
-                    kind = event.kind.value
-                    row = (
-                        ids.row(),
-                        name,
-                        identity,
-                        kind,
-                        body,
-                        visitor,
-                        receipt,
-                        jurisdiction,
-                        purpose,
-                        digest,
-                        now,
-                    )
-                    rows.append(OutboxRow(*row))
+            self._add(rows, share, told, bodies, whose, decision.policy.digest, now)
         return rows
+
+    def _add(
+        self,
+        rows: list[OutboxRow],
+        share: Share,
+        told: Sequence[tuple[Event, str]],
+        bodies: Sequence[bytes],
+        whose: tuple[str, str, str],
+        digest: str,
+        now: float,
+    ) -> None:
+        """Add the rows of these events for the vendors of this share; `whose` are visitor, receipt, jurisdiction."""
+        visitor, receipt, jurisdiction = whose
+        row = self._ids.row
+        for name, purpose in share.vendors:
+            for (event, identity), body in zip(told, bodies, strict=True):
+                values = (
+                    row(), name, identity, event.kind.value, body,
+                    visitor, receipt, jurisdiction, purpose, digest, now, 0, False,
+                )  # fmt: skip
+                rows.append(_new(OutboxRow, values))
 
     def _plan(self, rules: Ruleset, decision: Decision) -> Plan:
         """What this decision lets leave, remembered under the rules in force."""
         if rules is not self._rules or len(self._plans) >= DECISIONS_KEPT:
             self._rules = rules
             self._plans = {}
+            self._pages = Remembered(PAGES_KEPT)
         plan = self._plans.get(decision.digest)
         if plan is None:
             plan = self._plans[decision.digest] = Plan(decision)

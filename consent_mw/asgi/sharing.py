@@ -2,26 +2,29 @@
 
 Rule: what is written is what `permit` permits; only the way to it is shorter.
 Rule: vendors that may get the same fields share one body.
+Rule: what a visitor's page views have in common is told anew whenever anything that it is made of is another.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from consent_mw.asgi.gathering import LONGEST_KEPT, SOURCES, Source
+from consent_mw.asgi.gathering import LONGEST_KEPT, OF_PAGE, OF_REFERRER, SOURCES, Source
 from consent_mw.core.decision import Decision
-from consent_mw.core.event import Event
+from consent_mw.core.event import PAGE_VIEW, Event
 from consent_mw.core.permit import Permit, leaving, permit, permitted
 from consent_mw.core.policy import Vendor
 from consent_mw.wire.query import named_parameters
+from consent_mw.wire.remembered import Remembered
 from consent_mw.wire.vendors import ENCODERS
 
 if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Exchange
+    from consent_mw.asgi.ruleset import Place
 
 MEMBERS_KEPT: Final = 8192
 """Bound of the values that are remembered as they are written."""
@@ -31,21 +34,51 @@ _PERSONAL: Final = frozenset({"visitor_id", "ip", "ip_truncated", "user_agent", 
 """Fields that few visits have in common, so that their values are not worth remembering."""
 
 
+@dataclass(slots=True)
+class Told:
+    """What the page views of one browser have in common, and what that was made of. `members` are of each share what
+    is written of the visitor; `whose` are the visitor's digest, the receipt and the jurisdiction."""
+
+    plan: Plan
+    place: Place | None
+    agent: bytes
+    language: bytes
+    keyring: object
+    bot: bool
+    members: tuple[str, ...]
+    whose: tuple[str, str, str]
+
+
+Pages = Remembered[tuple[str, bytes], str]
+"""What is written of a page, by the fields that are and its path."""
+
+
 class Share:
     """The vendors that may get the same fields under one decision."""
 
-    __slots__ = ("_decision", "_named", "_parameters", "_sources", "_timed", "_titled", "vendors")
+    __slots__ = (
+        "_decision", "_headed", "_named", "_of_page", "_of_visitor", "_paged", "_parameters", "_timed", "_titled",
+        "_vendor", "_view", "vendors",
+    )  # fmt: skip
 
     def __init__(self, decision: Decision, listed: tuple[str, ...], vendors: Iterable[Vendor]) -> None:
-        self.vendors = tuple(vendors)
+        self._vendor, *_ = named = tuple(vendors)
+        self.vendors = tuple((vendor.name, vendor.purpose) for vendor in named)
         self._decision = decision
         self._parameters = frozenset(field[6:] for field in listed if field.startswith("query."))
         self._named = self._parameters - {"*"}
         self._titled = "event" in listed
         self._timed = "time" in listed
-        self._sources: tuple[tuple[str, Source, bool], ...] = tuple(
-            (field, source, field in _PERSONAL) for field, source in SOURCES.items() if field in listed
-        )
+        sources = [(field, source, field in _PERSONAL) for field, source in SOURCES.items() if field in listed]
+        self._of_visitor = tuple(one for one in sources if one[0] not in OF_PAGE)
+        self._of_page = tuple(one for one in sources if one[0] in OF_PAGE)
+        policy = decision.policy
+        plain = policy.site.origin and not self._parameters and not any(one[0] in OF_REFERRER for one in sources)
+        # Pages look alike to all lists of the same page fields, where nothing but the path tells them apart.
+        self._paged = ",".join(one[0] for one in self._of_page) if plain else ""
+        self._headed = self._titled or self._timed
+        titled = _remembered("event", PAGE_VIEW)[1:] if self._titled else ""
+        self._view = "{" + titled + (',"time":' if titled else '"time":') * self._timed
 
     def bodies(self, exchange: Exchange, events: Iterable[tuple[Event, str]], now: float) -> list[bytes]:
         """The body of each of these events (with the id it gets), as its vendors may have it."""
@@ -57,16 +90,39 @@ class Share:
                 written.append(self._permitted(exchange, event, identity, now))
                 continue
             if members is None:
-                members = self._members(exchange)
+                members = self.of_visitor(exchange) + self._members(exchange, self._of_page)
             head = _remembered("event", event.name) if self._titled and event.name else ""
             if self._timed:
                 head += f',"time":{now!r}'
             written.append(("{" + (head + members).lstrip(",") + "}").encode())
         return written
 
+    def view(self, exchange: Exchange, members: str, pages: Pages, now: float) -> bytes | None:
+        """The body of a page view of which `members` tell the visitor; None where it takes a closer look."""
+        seen = exchange.seen
+        if self._parameters and seen.query:
+            return None
+        page = (pages.get((self._paged, seen.path)) if self._paged else None) or ""
+        if not page and self._of_page:
+            page = self._members(exchange, self._of_page)
+            if self._paged and len(seen.path) <= LONGEST_KEPT:
+                pages.keep((self._paged, seen.path), page)
+        if not self._headed:
+            return ("{" + (members + page)[1:] + "}").encode()
+        time = repr(now) if self._timed else ""
+        return f"{self._view}{time}{members}{page}}}".encode()
+
+    def of_visitor(self, exchange: Exchange) -> str:
+        """What the exchange tells of its visitor, as members of a JSON object, each after a comma."""
+        return self._members(exchange, self._of_visitor)
+
     def filled(self, exchange: Exchange, event: Event, identity: str, now: float) -> Event:
         """The event with what the exchange tells of its visit, as far as these vendors may get it."""
-        told = {field: value for field, source, _ in self._sources if (value := source(exchange, self._named))}
+        told = {
+            field: value
+            for field, source, _ in (*self._of_visitor, *self._of_page)
+            if (value := source(exchange, self._named))
+        }
         query = named_parameters(exchange.seen.query, self._parameters) if self._parameters else {}
         return replace(
             event,
@@ -78,14 +134,13 @@ class Share:
 
     def _permitted(self, exchange: Exchange, event: Event, identity: str, now: float) -> bytes:
         """The body of an event that brings values of its own."""
-        allowed = permit(self.filled(exchange, event, identity, now), self._decision, self.vendors[0])
+        allowed = permit(self.filled(exchange, event, identity, now), self._decision, self._vendor)
         return _AS_WRITTEN(dict(allowed.fields) if isinstance(allowed, Permit) else {}).encode()
 
-    def _members(self, exchange: Exchange) -> str:
-        """What the exchange itself tells, as members of a JSON object, each after a comma."""
+    def _members(self, exchange: Exchange, sources: tuple[tuple[str, Source, bool], ...]) -> str:
         named = self._named
         written = ""
-        for field, source, personal in self._sources:
+        for field, source, personal in sources:
             value = source(exchange, named)
             if value:
                 written += _member(field, value) if personal else _remembered(field, value)
@@ -93,25 +148,23 @@ class Share:
 
 
 class Plan:
-    """What one decision lets leave. `refused` and `undeliverable` are the vendors that get nothing."""
+    """What one decision lets leave. `nothing` are the names under which is counted that a vendor gets nothing."""
 
-    __slots__ = ("refused", "shares", "undeliverable")
+    __slots__ = ("nothing", "shares")
 
     def __init__(self, decision: Decision) -> None:
-        refused: list[str] = []
-        undeliverable: list[str] = []
+        nothing: list[str] = []
         shared: dict[tuple[str, ...], list[Vendor]] = {}
         for vendor in decision.policy.vendors:
             listed = permitted(decision, vendor)
             if not listed:
-                refused.append(f"event_refused:{vendor.name}")
+                nothing.append(f"event_refused:{vendor.name}")
             elif vendor.kind not in ENCODERS:
                 # What nobody can deliver is not stored to wait for it.
-                undeliverable.append(f"event_undeliverable:{vendor.name}")
+                nothing.append(f"event_undeliverable:{vendor.name}")
             else:
                 shared.setdefault(tuple(sorted(listed)), []).append(vendor)
-        self.refused = tuple(refused)
-        self.undeliverable = tuple(undeliverable)
+        self.nothing = tuple(nothing)
         self.shares = tuple(Share(decision, listed, vendors) for listed, vendors in shared.items())
 
 

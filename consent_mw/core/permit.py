@@ -9,7 +9,7 @@ Rule: no decision, no permit: an unknown vendor or a denied purpose gets a Refus
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -77,12 +77,12 @@ def leaving(name: str, value: Value) -> tuple[Value, int]:
     return _masked(written) if _free_form(name) else (written, 0)
 
 
-def narrow(fields: Mapping[str, Value], listed: Sequence[str]) -> dict[str, Value]:
+def narrow(fields: Mapping[str, Value], listed: Collection[str]) -> dict[str, Value]:
     """The fields that this list still names: a permit can only shrink."""
     return {name: value for name, value in fields.items() if listed_field(name, listed)}
 
 
-def listed_field(name: str, listed: Sequence[str]) -> bool:
+def listed_field(name: str, listed: Collection[str]) -> bool:
     """Whether this list names the field, by itself or by its family (`props.*`)."""
     family, dot, _ = name.partition(".")
     return name in listed or (bool(dot) and f"{family}.*" in listed)

@@ -19,7 +19,7 @@ from consent_mw.wire.vendors.plausible import PlausibleEncoder
 from consent_mw.wire.vendors.posthog import PosthogEncoder
 from consent_mw.wire.vendors.segment import SegmentEncoder
 from consent_mw.wire.vendors.snowplow import SnowplowEncoder
-from consent_mw.wire.vendors.terms import Encoder, OutgoingRequest, VendorAnswer
+from consent_mw.wire.vendors.terms import Encoder, OutgoingRequest, Piecemeal, VendorAnswer
 from consent_mw.wire.vendors.webhook import WebhookEncoder
 
 ENCODERS: Mapping[VendorKind, Callable[[Vendor, str, str], Encoder]] = {
@@ -46,4 +46,4 @@ def encoder(vendor: Vendor, key: str, source: str) -> Encoder:
     return ENCODERS[vendor.kind](vendor, secret, source)
 
 
-__all__ = ["ENCODERS", "Encoder", "OutgoingRequest", "VendorAnswer", "encoder"]
+__all__ = ["ENCODERS", "Encoder", "OutgoingRequest", "Piecemeal", "VendorAnswer", "encoder"]

@@ -15,12 +15,11 @@ from consent_mw.core.event import Value
 from consent_mw.core.permit import Permit
 from consent_mw.core.policy import Vendor
 from consent_mw.core.terms import EventKind, Outcome
+from consent_mw.wire.vendors.shapes import Shapes
 from consent_mw.wire.vendors.terms import (
     UNNAMED,
     OutgoingRequest,
     VendorAnswer,
-    as_json,
-    event_time,
     iso,
     may_try_again,
     members,
@@ -47,20 +46,30 @@ _PROPERTIES = {
 
 
 class SegmentEncoder:
-    """Writes Segment's batches. It de-duplicates by `messageId`."""
+    """Writes Segment's batches. It de-duplicates by `messageId`, and takes 2500 events and 500 KB a request."""
 
-    batch_limit = 100
+    batch_limit = 2500
+    size_limit = 500_000
     dedupes = True
 
     def __init__(self, vendor: Vendor, key: str, source: str) -> None:
         self._vendor = vendor
+        self._shapes = Shapes(self._message)
         self._authorization = "Basic " + base64.b64encode(f"{key}:".encode()).decode("ascii")
 
     def encode(self, batch: Sequence[Permit], now: float) -> OutgoingRequest:
         """The request that delivers these permits."""
-        body = {"batch": [self._message(permit) for permit in batch], "sentAt": iso(now)}
+        return self.whole([self.piece(permit) for permit in batch], now)
+
+    def piece(self, permit: Permit) -> bytes:
+        """The message of this permit."""
+        return self._shapes.written(permit).encode()
+
+    def whole(self, pieces: Sequence[bytes], now: float) -> OutgoingRequest:
+        """The request that delivers these messages."""
+        body = b'{"batch":[' + b",".join(pieces) + b'],"sentAt":"' + iso(now).encode() + b'"}'
         headers = (("content-type", "application/json"), ("authorization", self._authorization))
-        return OutgoingRequest("POST", self._vendor.endpoint, headers, as_json(body))
+        return OutgoingRequest("POST", self._vendor.endpoint, headers, body)
 
     def answers(
         self, status: int, headers: Mapping[str, str], body: bytes, batch: Sequence[Permit], now: float
@@ -72,16 +81,15 @@ class SegmentEncoder:
             return [VendorAnswer(None, retry_after(headers, now))] * len(batch)
         return [VendorAnswer(Outcome.REJECTED)] * len(batch)
 
-    def _message(self, permit: Permit) -> dict[str, object]:
+    def _message(self, permit: Permit, when: str | None) -> dict[str, object]:
         fields = permit.fields
         message: dict[str, object] = {
             "messageId": permit.event_id,
             "context": self._context(fields),
             "integrations": {},
         }
-        when = event_time(fields)
         if when is not None:
-            message["timestamp"] = iso(when)
+            message["timestamp"] = when
         for field, name in (("visitor_id", "anonymousId"), ("user_id", "userId")):
             if field in fields:
                 message[name] = fields[field]

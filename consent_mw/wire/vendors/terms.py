@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from consent_mw.core.event import Value
 from consent_mw.core.permit import Permit
@@ -60,6 +60,20 @@ class Encoder(Protocol):
         self, status: int, headers: Mapping[str, str], body: bytes, batch: Sequence[Permit], now: float
     ) -> list[VendorAnswer]:
         """What this answer means for each of the permits, in order."""
+
+
+@runtime_checkable
+class Piecemeal(Encoder, Protocol):
+    """An encoder whose requests are made of one piece an event, so that a long batch is written bit by bit, and no
+    request is larger than `size_limit` bytes (but for one of a single event)."""
+
+    size_limit: int
+
+    def piece(self, permit: Permit) -> bytes:
+        """The part of a request that delivers this permit. Raises ValueError for what cannot be written."""
+
+    def whole(self, pieces: Sequence[bytes], now: float) -> OutgoingRequest:
+        """The request of these pieces."""
 
 
 def may_try_again(status: int) -> bool:

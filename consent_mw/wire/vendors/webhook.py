@@ -12,13 +12,11 @@ from collections.abc import Mapping, Sequence
 from consent_mw.core.permit import Permit
 from consent_mw.core.policy import Vendor
 from consent_mw.core.terms import Outcome
+from consent_mw.wire.vendors.shapes import Shapes
 from consent_mw.wire.vendors.terms import (
     UNNAMED,
     OutgoingRequest,
     VendorAnswer,
-    as_json,
-    event_time,
-    iso,
     may_try_again,
     retry_after,
 )
@@ -36,6 +34,7 @@ class WebhookEncoder:
         self._vendor = vendor
         self._key = key
         self._source = source or "consent_mw"
+        self._shapes = Shapes(self._event)
 
     def encode(self, batch: Sequence[Permit], now: float) -> OutgoingRequest:
         """The request that delivers the one permit of this batch. Raises ValueError for more or none."""
@@ -43,7 +42,7 @@ class WebhookEncoder:
         headers = [("content-type", "application/cloudevents+json; charset=utf-8")]
         if self._key:
             headers.append(("authorization", f"Bearer {self._key}"))
-        return OutgoingRequest("POST", self._vendor.endpoint, tuple(headers), as_json(self._event(permit)))
+        return OutgoingRequest("POST", self._vendor.endpoint, tuple(headers), self._shapes.written(permit).encode())
 
     def answers(
         self, status: int, headers: Mapping[str, str], body: bytes, batch: Sequence[Permit], now: float
@@ -55,7 +54,7 @@ class WebhookEncoder:
             return [VendorAnswer(None, retry_after(headers, now))] * len(batch)
         return [VendorAnswer(Outcome.REJECTED)] * len(batch)
 
-    def _event(self, permit: Permit) -> dict[str, object]:
+    def _event(self, permit: Permit, when: str | None) -> dict[str, object]:
         named = "event" in permit.fields
         event: dict[str, object] = {
             "specversion": "1.0",
@@ -65,7 +64,6 @@ class WebhookEncoder:
             "datacontenttype": "application/json",
             "data": dict(permit.fields),
         }
-        when = event_time(permit.fields)
         if when is not None:
-            event["time"] = iso(when)
+            event["time"] = when
         return event

@@ -11,12 +11,11 @@ import contextlib
 import time
 from collections.abc import Callable
 
-import httpx
-
 from consent_mw.core.policy import Policy
 from consent_mw.core.terms import Mode, Outcome
 from consent_mw.wire.vendors import ENCODERS, encoder
-from consent_mw.world.delivery.turn import Line, Outcomes, Ready, Turn
+from consent_mw.world.delivery.sender import Sender
+from consent_mw.world.delivery.turn import CLAIMED_AT_ONCE, Line, Outcomes, Ready, Turn
 from consent_mw.world.store import Store
 
 LONGEST_REST = 30.0
@@ -24,6 +23,9 @@ LONGEST_REST = 30.0
 
 KEEPS_EVERY = 2.0
 """Seconds between looks at whether another policy is in force."""
+
+GATHERS_FOR = 0.1
+"""Seconds between two batches to one vendor, where the first was not a full one."""
 
 EXPIRES_EVERY = 3600.0
 
@@ -44,15 +46,16 @@ class Delivery:
         self._on_outcome = on_outcome
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._lines: dict[str, Line] = {}
+        self._known: dict[str, tuple[Policy, str, Ready | None]] = {}
         self._keeper: asyncio.Task[None] | None = None
-        self._transport: httpx.AsyncHTTPTransport | None = None
+        self._sender: Sender | None = None
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         """Begin to deliver."""
         self._loop = asyncio.get_running_loop()
-        self._transport = httpx.AsyncHTTPTransport(trust_env=False, retries=0)
+        self._sender = Sender()
         self._stopping = asyncio.Event()
         self.refresh()
         self._keeper = asyncio.create_task(self._keep())
@@ -89,9 +92,9 @@ class Delivery:
         self._tasks.clear()
         self._lines.clear()
         self._keeper = None
-        if self._transport is not None:
-            await self._transport.aclose()
-            self._transport = None
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
 
     def _wake_all(self) -> None:
         for line in self._lines.values():
@@ -132,19 +135,26 @@ class Delivery:
             line.wake.clear()
             if self._policy().vendor(name) is None:
                 del self._tasks[name], self._lines[name]
+                self._known.pop(name, None)
                 return
             try:
                 more = await self._turn(name, line)
-                rest = await self._rest(name, line) if not more else 0.0
+                rest = await self._rest(name, line) if not more else self._linger(name, more)
             except Exception:  # noqa: BLE001  a store that failed, mostly; the task outlives all else as well
-                more, rest = False, 1.0
+                more, rest = 0, 1.0
             if self._stopping.is_set() and (not more or line.pause):
                 return
             if rest:
-                # A paused vendor is not asked sooner because something was queued.
-                until = self._stopping if line.pause else line.wake
+                # A paused vendor is not asked sooner because something was queued, nor one that just got a batch.
+                until = self._stopping if line.pause or more else line.wake
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(until.wait(), rest)
+
+    def _linger(self, name: str, sent: int) -> float:
+        """Seconds to gather a batch in, where the last one was not a full one and what waits can go as one."""
+        ready = self._ready(name)
+        gathers = ready is not None and ready.writer.batch_limit > 1 and sent < CLAIMED_AT_ONCE
+        return GATHERS_FOR if gathers and not self._stopping.is_set() else 0.0
 
     async def _rest(self, name: str, line: Line) -> float:
         """Seconds until there may be something to do again."""
@@ -163,13 +173,18 @@ class Delivery:
         key = self._keys(vendor.key) if vendor.key else ""
         if vendor.key and not key:
             return None
+        known = self._known.get(name)
+        if known is not None and known[0] is policy and known[1] == key:
+            return known[2]
         try:
-            return Ready(policy, vendor, encoder(vendor, key, policy.site.origin))
+            ready = Ready.of(policy, vendor, encoder(vendor, key, policy.site.origin))
         except ValueError:
-            return None
+            ready = None
+        self._known[name] = (policy, key, ready)
+        return ready
 
-    async def _turn(self, name: str, line: Line) -> bool:
-        if self._transport is None:
-            return False
-        turn = Turn(name, line, self._store, self._transport, lambda: self._ready(name), self._on_outcome)
+    async def _turn(self, name: str, line: Line) -> int:
+        if self._sender is None:
+            return 0
+        turn = Turn(name, line, self._store, self._sender, lambda: self._ready(name), self._on_outcome)
         return await turn.run()

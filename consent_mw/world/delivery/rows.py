@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
+from typing import Any, Final
 
 from consent_mw.core.permit import Permit, narrow
 from consent_mw.core.policy import Policy, Vendor
@@ -21,32 +23,69 @@ GIVE_UP_AFTER = 86_400.0
 FIRST_WAIT = 0.5
 LONGEST_BACKOFF = 300.0
 
-_KINDS = frozenset(kind.value for kind in EventKind)
+_KINDS: Final = {kind.value: kind for kind in EventKind}
+_SIMPLE: Final = frozenset({str, int, float, bool})
+_READ: Final = json.JSONDecoder().raw_decode
+
+
+class Check:
+    """What rows of one vendor may still become under the policy in force."""
+
+    def __init__(self, vendor: str, policy: Policy) -> None:
+        self._policy = policy
+        self._vendor = policy.vendor(vendor)
+        self._lists: dict[str, list[frozenset[str]]] = {}
+
+    def left(self, row: OutboxRow) -> Permit | Outcome:
+        """What of this row may still leave, or how it ends without being sent: `recalled` where nothing may leave any
+        more, `rejected` where the row cannot be read."""
+        vendor = self._vendor
+        if vendor is None or vendor.name != row.vendor or vendor.purpose != row.purpose:
+            return Outcome.RECALLED
+        kind = _KINDS.get(row.kind)
+        fields = _fields(row.body)
+        if fields is None or kind is None:
+            return Outcome.REJECTED
+        lists = self._lists.get(row.jurisdiction)
+        if lists is None:
+            lists = self._lists[row.jurisdiction] = _lists(row.jurisdiction, vendor, self._policy)
+        if not _SIMPLE.issuperset(map(type, fields.values())):
+            fields = {name: value for name, value in fields.items() if type(value) in _SIMPLE}
+        for listed in lists:
+            if not listed.issuperset(fields):
+                fields = narrow(fields, listed)
+        return Permit(row.vendor, row.event_id, kind, fields) if fields else Outcome.RECALLED
 
 
 def checked(row: OutboxRow, policy: Policy) -> Permit | Outcome:
-    """What of this row may still leave under the policy in force, or how it ends without being sent: `recalled`
-    where nothing may leave any more, `rejected` where the row cannot be read."""
-    vendor = policy.vendor(row.vendor)
-    if vendor is None or vendor.purpose != row.purpose:
-        return Outcome.RECALLED
+    """What of this row may still leave under the policy in force; see Check."""
+    return Check(row.vendor, policy).left(row)
+
+
+def _fields(body: bytes) -> dict[str, Any] | None:
+    """The object that this body holds, or None."""
     try:
-        fields = json.loads(row.body)
+        text = body.decode()
+        fields, end = _READ(text)
     except (ValueError, RecursionError):
-        return Outcome.REJECTED
-    if not isinstance(fields, dict) or row.kind not in _KINDS:
-        return Outcome.REJECTED
-    left = {name: value for name, value in fields.items() if value is None or isinstance(value, (str, int, float))}
-    for listed in _lists(row, vendor, policy):
-        left = narrow(left, listed)
-    return Permit(vendor.name, row.event_id, EventKind(row.kind), left) if left else Outcome.RECALLED
+        return None
+    return fields if isinstance(fields, dict) and end == len(text) else None
 
 
-def _lists(row: OutboxRow, vendor: Vendor, policy: Policy) -> list[tuple[str, ...]]:
-    """The lists of fields that bound this row: its jurisdiction's; all, where the policy has no such place now."""
-    if policy.jurisdiction(row.jurisdiction) is not None:
-        return [vendor.fields_for(row.jurisdiction)]
-    return [vendor.fields, *vendor.fields_in.values()]
+def _lists(jurisdiction: str, vendor: Vendor, policy: Policy) -> list[frozenset[str]]:
+    """The lists of fields that bound a row from here: its jurisdiction's; all, where the policy has no such place."""
+    if policy.jurisdiction(jurisdiction) is not None:
+        return [frozenset(vendor.fields_for(jurisdiction))]
+    return [frozenset(one) for one in (vendor.fields, *vendor.fields_in.values())]
+
+
+def settlements(rows: Sequence[OutboxRow], answers: Sequence[VendorAnswer], now: float) -> list[Settlement]:
+    """How these rows are settled after these answers at this time."""
+    first = answers[0] if answers else None
+    if first is not None and first.outcome is not None and all(one is first for one in answers):
+        outcome = first.outcome.value
+        return [Settlement(row.id, outcome) for row in rows]
+    return [settlement(row, answer, now) for row, answer in zip(rows, answers, strict=True)]
 
 
 def settlement(row: OutboxRow, answer: VendorAnswer, now: float) -> Settlement:

@@ -2,23 +2,24 @@
 
 Rule: a row is checked against the store and the policy in force right before it is sent.
 Rule: a row ends or waits whatever happens to it; what was not tried is put back as it was.
-Rule: no cookie jar, no redirects, no proxy of the environment; headers are ours alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-
-import httpx
 
 from consent_mw.core.permit import Permit
 from consent_mw.core.policy import Policy, Vendor
 from consent_mw.core.terms import Outcome
-from consent_mw.wire.vendors import Encoder, OutgoingRequest, VendorAnswer
-from consent_mw.world.delivery.rows import FIRST_WAIT, backoff, checked, settlement
+from consent_mw.wire.vendors import Encoder, OutgoingRequest, Piecemeal, VendorAnswer
+from consent_mw.world.delivery.rows import FIRST_WAIT, Check, backoff, settlements
+from consent_mw.world.delivery.sender import Sender, UnansweredError, UnsendableError, UnsentError
 from consent_mw.world.store import OutboxRow, Settlement, Store
 
 LEASE = 60.0
@@ -27,19 +28,25 @@ LEASE = 60.0
 LONGEST_TRY = 25.0
 """Seconds that one request may take as a whole, a dripping answer included."""
 
-LARGEST_ANSWER = 65_536
-TIMEOUT = httpx.Timeout(20.0, connect=5.0)
-CLAIMED_AT_ONCE = 200
+CLAIMED_AT_ONCE = 500
+"""Rows of a turn: few enough that no step over them holds up the requests beside it."""
+
+CHECKED_AT_ONCE = 64
+"""Rows after which the event loop is let go on."""
+
+SETTLED_AT_ONCE = 50
+"""Ends of single events that are noted together; the others are noted at the end of the turn."""
+
 CONCURRENCY = 8
+
+BESIDES = 256
+"""Bytes of a batch beside its events."""
 
 ALL_BUSY = frozenset({429, 503})
 """Answers that speak of the vendor as a whole, not of the events sent, unless they name some."""
 
 TOO_MUCH = frozenset({400, 413, 422})
 """Answers to a batch that may be about a single event of it."""
-
-OURS = (("user-agent", "consent_mw"), ("accept", "*/*"))
-"""What a request says where its vendor's format says nothing else; Plausible takes the visitor's agent by header."""
 
 Outcomes = Callable[[str, str, int], None]
 
@@ -68,11 +75,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a vendor is sent with under the policy in force."""
+    """What a vendor is sent with under the policy in force; `pieces` is the writer, where it writes piecemeal."""
 
     policy: Policy
     vendor: Vendor
     writer: Encoder
+    pieces: Piecemeal | None
+
+    @classmethod
+    def of(cls, policy: Policy, vendor: Vendor, writer: Encoder) -> Ready:
+        """Sent with this writer."""
+        return cls(policy, vendor, writer, writer if isinstance(writer, Piecemeal) else None)
 
 
 @dataclass(slots=True)
@@ -83,28 +96,32 @@ class Turn:
     name: str
     line: Line
     store: Store
-    transport: httpx.AsyncHTTPTransport
+    sender: Sender
     ready: Callable[[], Ready | None]
     on_outcome: Outcomes
     until: float = 0.0
     waiting: dict[str, OutboxRow] = field(default_factory=dict)
+    ended: list[Settlement] = field(default_factory=list)
+    just_claimed: bool = False
+    asking: list[str] = field(default_factory=list)
+    answered: asyncio.Future[frozenset[str]] | None = None
 
-    async def run(self) -> bool:
-        """Claim and deliver what is due. Returns whether there was anything."""
+    async def run(self) -> int:
+        """Claim and deliver what is due. Returns how many rows there were."""
         ready = self.ready()
         if ready is None or self.line.pause:
-            return False
+            return 0
         started = time.time()
         self.until = started + LEASE - LONGEST_TRY
         rows = await asyncio.wrap_future(self.store.claim(self.name, CLAIMED_AT_ONCE, started, LEASE))
         self.waiting = {row.id: row for row in rows}
+        self.just_claimed = True
         try:
             await self._send_all(ready.writer.batch_limit, rows)
         finally:
-            # Asked, not awaited: the task may be ending. The store does what it was asked in order.
             later = time.time() + FIRST_WAIT
-            self.store.settle([Settlement(one, retry_at=later, tried=False) for one in self.waiting])
-        return bool(rows)
+            self._note([Settlement(one, retry_at=later, tried=False) for one in self.waiting])
+        return len(rows)
 
     async def _send_all(self, batch_limit: int, rows: Sequence[OutboxRow]) -> None:
         if batch_limit > 1:
@@ -133,52 +150,107 @@ class Turn:
 
     async def _send(self, rows: Sequence[OutboxRow]) -> bool:
         """Send one request. Returns whether every event of it came to an end."""
-        held = await asyncio.wrap_future(self.store.held([row.id for row in rows]))
+        ids = [row.id for row in rows]
+        held = frozenset(ids) if self.just_claimed else await self._held(ids)
+        self.just_claimed = False
         ready = self.ready()
         if ready is None or self.line.pause or time.time() > self.until:
             return False
         once = not (ready.writer.dedupes or ready.vendor.resend)
         due: list[tuple[OutboxRow, Permit]] = []
-        for row in rows:
+        check = Check(self.name, ready.policy)
+        for number, row in enumerate(rows, 1):
             if row.id not in held:
                 # Recalled since it was claimed, and counted by whoever did so.
                 self.waiting.pop(row.id, None)
                 continue
-            left = Outcome.UNKNOWN if once and row.interrupted else checked(row, ready.policy)
+            left = Outcome.UNKNOWN if once and row.interrupted else check.left(row)
             if isinstance(left, Permit):
                 due.append((row, left))
             else:
                 await self._settle([row], [VendorAnswer(left)])
+            if not number % CHECKED_AT_ONCE:
+                await asyncio.sleep(0)
+        if ready.pieces is not None:
+            return await self._piecemeal(ready.pieces, due, once=once)
         if not due:
             return True
-        return await self._try(ready.writer, [row for row, _ in due], [permit for _, permit in due], once=once)
-
-    async def _try(self, writer: Encoder, due: Sequence[OutboxRow], permits: Sequence[Permit], *, once: bool) -> bool:
+        permits = [permit for _, permit in due]
         try:
-            request = _outgoing(writer.encode(permits, time.time()))
+            request = ready.writer.encode(permits, time.time())
         except Exception:  # noqa: BLE001  a value that no request can hold must not stop the others
-            return await self._refused(due, [VendorAnswer(Outcome.REJECTED)] * len(due))
+            return await self._refused([row for row, _ in due], [VendorAnswer(Outcome.REJECTED)] * len(due))
+        return await self._try(ready.writer, request, [row for row, _ in due], permits, once=once)
+
+    async def _held(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of these rows (and of others: what is asked at one moment is asked together) are to be delivered."""
+        self.asking += ids
+        if self.answered is None:
+            loop = asyncio.get_running_loop()
+            self.answered = loop.create_task(self._ask())
+        return await asyncio.shield(self.answered)
+
+    async def _ask(self) -> frozenset[str]:
+        await asyncio.sleep(0)
+        asked, self.asking, self.answered = self.asking, [], None
+        return await asyncio.wrap_future(self.store.held(asked))
+
+    async def _piecemeal(self, writer: Piecemeal, due: Sequence[tuple[OutboxRow, Permit]], *, once: bool) -> bool:
+        """Send these in as few requests as their size allows, written bit by bit."""
+        rows: list[OutboxRow] = []
+        permits: list[Permit] = []
+        pieces: list[bytes] = []
+        size = 0
+        for number, (row, permit) in enumerate(due, 1):
+            if not number % CHECKED_AT_ONCE:
+                await asyncio.sleep(0)
+            try:
+                piece = writer.piece(permit)
+            except Exception:  # noqa: BLE001  a value that no request can hold must not stop the others
+                await self._settle([row], [VendorAnswer(Outcome.REJECTED)])
+                continue
+            size += len(piece) + 1
+            if pieces and (size + BESIDES > writer.size_limit or len(pieces) == writer.batch_limit):
+                whole = writer.whole(pieces, time.time())
+                if not await self._try(writer, whole, rows, permits, once=once):
+                    return False
+                rows, permits, pieces, size = [], [], [], len(piece) + 1
+            rows.append(row)
+            permits.append(permit)
+            pieces.append(piece)
+        return not rows or await self._try(writer, writer.whole(pieces, time.time()), rows, permits, once=once)
+
+    async def _try(
+        self,
+        writer: Encoder,
+        outgoing: OutgoingRequest,
+        due: Sequence[OutboxRow],
+        permits: Sequence[Permit],
+        *,
+        once: bool,
+    ) -> bool:
         for row in due:
             self.waiting.pop(row.id, None)
         try:
-            status, headers, body = await self._exchange(request)
-            answers = writer.answers(status, headers, body, permits, time.time())
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            async with asyncio.timeout(LONGEST_TRY):
+                answer = await self.sender.exchange(outgoing)
+            answers = writer.answers(answer.status, answer.headers, answer.body, permits, time.time())
+        except UnsendableError:
+            return await self._refused(due, [VendorAnswer(Outcome.REJECTED)] * len(due))
+        except UnsentError:
             self.line.fail(0.0)
             return await self._settle(due, [VendorAnswer(None)] * len(due))
-        except (httpx.HTTPError, TimeoutError) as error:
-            if isinstance(error, (httpx.LocalProtocolError, httpx.UnsupportedProtocol)):
-                return await self._refused(due, [VendorAnswer(Outcome.REJECTED)] * len(due))
+        except (UnansweredError, TimeoutError):
             # It may have arrived: sent again only where the vendor can tell that it is the same one.
             self.line.fail(0.0)
             return await self._settle(due, [VendorAnswer(Outcome.UNKNOWN if once else None)] * len(due))
         except Exception:  # noqa: BLE001  what cannot be sent or understood ends here, never the task
             return await self._settle(due, [VendorAnswer(Outcome.REJECTED)] * len(due))
-        if status in ALL_BUSY and not any(one.named for one in answers):
+        if answer.status in ALL_BUSY and not any(one.named for one in answers):
             self.line.fail(max((one.after for one in answers), default=0.0))
         else:
             self.line.succeed()
-        return await (self._refused if status in TOO_MUCH else self._settle)(due, answers)
+        return await (self._refused if answer.status in TOO_MUCH else self._settle)(due, answers)
 
     async def _refused(self, rows: Sequence[OutboxRow], answers: Sequence[VendorAnswer]) -> bool:
         """Settle what was refused; a batch refused as a whole is sent again in halves, so that one bad event does
@@ -189,43 +261,32 @@ class Turn:
         middle = len(rows) // 2
         return await self._send(rows[:middle]) and await self._send(rows[middle:])
 
-    async def _exchange(self, request: httpx.Request) -> tuple[int, Mapping[str, str], bytes]:
-        async with asyncio.timeout(LONGEST_TRY):
-            response = await self.transport.handle_async_request(request)
-            body = await _read(response)
-        return response.status_code, {name.lower(): value for name, value in response.headers.items()}, body
-
     async def _settle(self, rows: Sequence[OutboxRow], answers: Sequence[VendorAnswer]) -> bool:
         """Note what became of these rows. Returns whether each came to an end."""
-        now = time.time()
-        settlements = [settlement(row, answer, now) for row, answer in zip(rows, answers, strict=True)]
+        settled = settlements(rows, answers, time.time())
         for row in rows:
             self.waiting.pop(row.id, None)
-        await asyncio.wrap_future(self.store.settle(settlements))
-        for one in settlements:
-            if one.outcome:
-                self.on_outcome(self.name, one.outcome, 1)
-        return all(one.outcome for one in settlements)
+        self.ended += settled
+        if len(self.ended) >= SETTLED_AT_ONCE:
+            self._note()
+        return all(one.outcome for one in settled)
 
+    def _note(self, put_back: Sequence[Settlement] = ()) -> None:
+        """Have the store note what came to an end, or is to be tried again. Asked, not awaited: the store does what
+        it is asked in order, and the task may be ending."""
+        noted, self.ended = [*self.ended, *put_back], []
+        if not noted:
+            return
+        loop = asyncio.get_running_loop()
 
-def _outgoing(request: OutgoingRequest) -> httpx.Request:
-    return httpx.Request(
-        request.method,
-        request.url,
-        headers=[*request.headers, *(one for one in OURS if one[0] not in dict(request.headers))],
-        content=request.body,
-        extensions={"timeout": TIMEOUT.as_dict()},
-    )
+        def tell(done: Future[None]) -> None:
+            # The loop may be closed by now; what was noted stands in the store.
+            if done.exception() is None:
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._tell, noted)
 
+        self.store.settle(noted).add_done_callback(tell)
 
-async def _read(response: httpx.Response) -> bytes:
-    """The beginning of the answer; the rest says nothing we heed."""
-    body = bytearray()
-    try:
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > LARGEST_ANSWER:
-                break
-    finally:
-        await response.aclose()
-    return bytes(body)
+    def _tell(self, noted: Sequence[Settlement]) -> None:
+        for outcome, number in Counter(one.outcome for one in noted if one.outcome).items():
+            self.on_outcome(self.name, outcome, number)

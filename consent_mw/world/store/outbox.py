@@ -28,10 +28,11 @@ _COLUMNS: Final = (
 )
 _WIDTH: Final = 12
 _LISTED: Final = "(SELECT value FROM json_each(?))"
-_ONE: Final = f"({', '.join('?' * _WIDTH)})"
+# Minus a half is no lease, and as wide as one: a row that grew when it is claimed would split its page.
+_ONE: Final = f"({', '.join('?' * _WIDTH)}, -0.5)"
 # Few sizes, so that each is prepared once.
 _INSERTS: Final = {
-    size: f"INSERT INTO outbox ({_COLUMNS}) VALUES {', '.join([_ONE] * size)} ON CONFLICT (id) DO NOTHING"
+    size: f"INSERT INTO outbox ({_COLUMNS}, leased_until) VALUES {', '.join([_ONE] * size)} ON CONFLICT DO NOTHING"
     for size in (128, 32, 8, 1)
 }
 

@@ -50,6 +50,6 @@ class Recent:
             for number in gone.intersection(known):
                 del known[number]
 
-    def clear(self) -> None:
-        """Remember nothing."""
-        self._rows.clear()
+    def forget(self, vendor: str) -> None:
+        """Remember nothing of this vendor."""
+        self._rows.pop(vendor, None)

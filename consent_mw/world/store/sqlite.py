@@ -104,8 +104,7 @@ class SqliteStore:
 
     def settle(self, settlements: Sequence[Settlement]) -> Future[None]:
         """Note what became of claimed rows."""
-        # A person's next event waits for this answer.
-        return self._writer.ask(lambda db: outbox.settle(db, settlements), hurried=True)
+        return self._writer.ask(lambda db: outbox.settle(db, settlements))
 
     def recall(self, subjects: Collection[str], *, purposes: Collection[str] | None = None) -> Future[list[str]]:
         """Take back every undelivered row of these visitors or receipts."""
@@ -128,6 +127,7 @@ class SqliteStore:
             gone = {name: number for name, number in found.items() if name not in known}
             for name in gone:
                 outbox.delete(db, "vendor = ?", name)
+                self._recent.forget(name)
             return gone
 
         return self._writer.ask(work, hurried=True)

@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 NATIVE := consent_mw/wire/_native.c tests/packaging/native_core.py
 
-.PHONY: demo test lint types layers unit test-pure wire-pure debian clean fuzz bench bench-sidecar bench-memory bench-content
+.PHONY: demo test lint types layers unit test-pure wire-pure debian clean fuzz bench bench-events bench-sidecar bench-memory bench-content
 
 demo: $(VENV)/.runs
 	$(BIN)/consent-mw demo $(if $(DRIVE),--drive $(DRIVE)) $(if $(PORT),--port $(PORT))
@@ -37,6 +37,10 @@ fuzz: $(VENV)/.tests
 # Measures the middleware's cost in pairs, with and without it (a minute).
 bench: $(VENV)/.runs
 	$(BIN)/python benchmarks/middleware.py
+
+# Measures what a page view's event costs, and what a dead vendor does (a minute). BENCH="--outage 1000000" is longer.
+bench-events: $(VENV)/.runs
+	$(BIN)/python benchmarks/events.py $(BENCH)
 
 # Measures the sidecar beside its peers (some minutes; wrk, nginx and others from Debian). BENCH="--rounds 3" and the like.
 bench-sidecar: $(VENV)/.bench

@@ -20,7 +20,6 @@ from consent_mw.core.permit import Permit, leaving, permit, permitted
 from consent_mw.core.policy import Vendor
 from consent_mw.wire.query import named_parameters
 from consent_mw.wire.remembered import Remembered
-from consent_mw.wire.vendors import ENCODERS
 
 if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Exchange
@@ -159,9 +158,6 @@ class Plan:
             listed = permitted(decision, vendor)
             if not listed:
                 nothing.append(f"event_refused:{vendor.name}")
-            elif vendor.kind not in ENCODERS:
-                # What nobody can deliver is not stored to wait for it.
-                nothing.append(f"event_undeliverable:{vendor.name}")
             else:
                 shared.setdefault(tuple(sorted(listed)), []).append(vendor)
         self.nothing = tuple(nothing)

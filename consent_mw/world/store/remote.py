@@ -31,7 +31,7 @@ CLOSES_WITHIN: Final = 10.0
 
 _ROWS: Final = (ReceiptRow, OutboxRow, Settlement)
 _INDEX: Final = {kind: index for index, kind in enumerate(_ROWS)}
-_VALUES: Final = tuple(operator.attrgetter(*(one.name for one in fields(kind))) for kind in _ROWS)
+_VALUES: Final = (operator.attrgetter(*(one.name for one in fields(ReceiptRow))), tuple, tuple)
 
 CALLS: Final = frozenset(
     name for name in vars(Store) if not name.startswith("_") and name not in ("healthy", "dropped", "close")

@@ -1,0 +1,272 @@
+"""What a page view's event costs on the request path, in the store's writer and in delivery; what a dead vendor does.
+
+Run: `make bench-events`; BENCH="--outage 1000000" is the long form. All of it in one run, and in one process but for
+the vendor: absolute figures are the machine's, so compare within a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+
+from consent_mw.asgi.gate import Gate
+from consent_mw.wire.response_head import head_of
+from consent_mw.wire.token import Keyring
+from consent_mw.world.policy_file import load_policy
+
+KEY = "a key of the benchmark, long enough"
+VISITORS = 5000
+SLICE = 200
+"""Requests between two turns of the event loop."""
+
+POLICY = """
+schema = 1
+revision = "1"
+[site]
+name = "Bench"
+origin = "https://example.com"
+policy_url = "/privacy"
+[purpose.essential]
+text = "Work."
+essential = true
+[purpose.analytics]
+text = "Count."
+[jurisdiction.elsewhere]
+regions = ["*"]
+regime = "opt-out"
+banner = "none"
+[identifier]
+cookie = "__Host-vid"
+purpose = "analytics"
+lasts = "395d"
+"""
+VENDOR = """
+[vendor.bench]
+kind = "{kind}"
+purpose = "analytics"
+endpoint = "http://127.0.0.1:{port}/in"
+key = "k"
+fields = ["event", "time", "visitor_id", "page_path", "browser", "country"]
+"""
+SINK = """
+import asyncio, uvloop
+class Sink(asyncio.Protocol):
+    def connection_made(self, transport): self.transport, self.left, self.head = transport, 0, b""
+    def data_received(self, data):
+        while data:
+            if self.left:
+                taken = min(self.left, len(data))
+                self.left, data = self.left - taken, data[taken:]
+            else:
+                head, end, rest = (self.head + data).partition(b"\\r\\n\\r\\n")
+                if not end:
+                    self.head = head
+                    return
+                self.head, data = b"", rest
+                self.left = int(head.lower().partition(b"content-length: ")[2].split(b"\\r\\n")[0])
+            if not self.left:
+                self.transport.write(b"HTTP/1.1 200 OK\\r\\ncontent-length: 0\\r\\n\\r\\n")
+async def main():
+    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", PORT)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.sleep(3600)
+uvloop.run(main())
+"""
+ANSWER = head_of(200, [(b"content-type", b"text/html"), (b"content-length", b"2048")])
+AGENT = b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+
+
+class Sink:
+    """A vendor on loopback, or none: a port where nobody listens."""
+
+    def __init__(self, port: int = 0) -> None:
+        source = SINK.replace("PORT", str(port))
+        self._process = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@dataclass
+class Bench:
+    """A gate and its visitors."""
+
+    gate: Gate
+    thread: int
+    pages: list[tuple[bytes, list[tuple[bytes, bytes]], str]] = field(default_factory=list)
+    asked: int = 0
+
+    @classmethod
+    async def started(cls, folder: Path, vendor: str, name: str) -> Bench:
+        file = folder / f"{name}.toml"
+        file.write_text(POLICY + vendor)
+        gate = Gate(load_policy(file), Keyring([KEY]), f"sqlite:///{folder}/{name}.db")
+        before = set(threading.enumerate())
+        await gate.start(strict=True)
+        (writer,) = (one for one in set(threading.enumerate()) - before if one.name == "consent_mw-store")
+        bench = cls(gate, writer.native_id or 0)
+        today = int(time.time()) // 86_400
+        for number in range(VISITORS):
+            token = gate.keyring.sign_identifier(number.to_bytes(16, "big"), today).encode()
+            headers = [(b"host", b"example.com"), (b"user-agent", AGENT), (b"sec-fetch-dest", b"document")]
+            headers.append((b"cookie", b"session=1; __Host-vid=" + token))
+            bench.pages.append((b"/page/%d" % (number % 50), headers, f"74.64.{number // 250}.{number % 250}"))
+        return bench
+
+    def ask(self, number: int) -> float:
+        """CPU seconds of the loop's thread for this many pages."""
+        gate, pages = self.gate, self.pages
+        began = time.thread_time()
+        for at in range(self.asked, self.asked + number):
+            target, headers, peer = pages[at % VISITORS]
+            gate.admit(b"GET", target, headers, peer).respond(ANSWER)
+        self.asked += number
+        return time.thread_time() - began
+
+    def writer(self) -> float:
+        """CPU seconds that the store's thread has used."""
+        return int(Path(f"/proc/self/task/{self.thread}/schedstat").read_text("ascii").split()[0]) / 1e9
+
+    async def pending(self) -> int:
+        return await self.gate.store_result(lambda store: store.pending())
+
+    async def delivered(self) -> None:
+        while await self.pending():  # noqa: ASYNC110  the store tells nobody
+            await asyncio.sleep(0.02)
+
+
+def resident() -> float:
+    """Resident memory of this process in MB."""
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * 4096 / 1e6
+
+
+async def costs(folder: Path, kind: str, port: int, events: int) -> None:
+    """CPU per event of each part."""
+    without = await Bench.started(folder, "", f"plain-{kind}")
+    with_it = await Bench.started(folder, VENDOR.format(kind=kind, port=port), f"events-{kind}")
+    for bench in (without, with_it):
+        bench.ask(2 * VISITORS)
+    await with_it.delivered()
+    plain: list[float] = []
+    busy: list[float] = []
+    whole, loop, writer = time.process_time(), time.thread_time(), with_it.writer()
+    for _ in range(events // SLICE):
+        plain.append(without.ask(SLICE))
+        busy.append(with_it.ask(SLICE))
+        await asyncio.sleep(SLICE / 10_000)
+    await with_it.delivered()
+    writer = with_it.writer() - writer
+    loop = time.thread_time() - loop - sum(plain) - sum(busy)
+    whole = time.process_time() - whole - 2 * sum(plain)
+    path = (statistics.median(busy) - statistics.median(plain)) / SLICE
+    print(
+        f"{kind:10} {statistics.median(plain) / SLICE * 1e6:8.2f} {path * 1e6:14.2f} {writer / events * 1e6:8.2f} "
+        f"{loop / events * 1e6:10.2f} {whole / events * 1e6:8.2f}"
+    )
+    await without.gate.stop(0)
+    await with_it.gate.stop(0)
+
+
+async def sustained(folder: Path, port: int, rate: int, seconds: float) -> None:
+    """Whether a rate is kept up: what is committed, how late, and how late the event loop is beside it."""
+    for name, vendor in (("without events", ""), ("with events", VENDOR.format(kind="segment", port=port))):
+        bench = await Bench.started(folder, vendor, f"rate-{len(name)}")
+        bench.ask(VISITORS)
+        late: list[float] = []
+        began, due, cpu = time.monotonic(), time.monotonic(), time.process_time()
+        while due - began < seconds:
+            bench.ask(rate // 1000)
+            due += 0.001
+            await asyncio.sleep(max(due - time.monotonic(), 0))
+            late.append(time.monotonic() - due)
+        took = time.monotonic() - began
+        waits = await bench.pending()
+        cpu = time.process_time() - cpu
+        await bench.delivered()
+        late.sort()
+        asked = bench.asked - VISITORS
+        print(
+            f"{name:16} {asked / took:8.0f}/s of {rate}/s, {waits} not yet delivered, {cpu / took * 100:4.0f} % of a "
+            f"core, loop late p50 {late[len(late) // 2] * 1e3:.2f} ms, p99 {late[int(len(late) * 0.99)] * 1e3:.2f} ms"
+        )
+        lost = bench.gate.counts["event_lost"]
+        if lost:
+            print(f"  {lost} events lost")
+        await bench.gate.stop(0)
+
+
+async def outage(folder: Path, events: int) -> None:
+    """Memory while a vendor is down, and when it is back."""
+    first = Sink()
+    first.end()
+    bench = await Bench.started(folder, VENDOR.format(kind="segment", port=first.port), "outage")
+    bench.ask(VISITORS)
+    await asyncio.sleep(0.2)
+    print(f"{'queued':>10} {'RSS MB':>8} {'events/s':>9} {'writer µs':>10}")
+    for _ in steps(events):
+        began, writer = time.monotonic(), bench.writer()
+        for _ in range(events // 5 // SLICE):
+            bench.ask(SLICE)
+            await asyncio.sleep(0.0001)
+            if bench.asked % 5000 < SLICE:
+                await bench.pending()
+        queued = await bench.pending()
+        took, number = time.monotonic() - began, events // 5
+        cost = (bench.writer() - writer) / number * 1e6
+        print(f"{queued:10} {resident():8.1f} {number / took:9.0f} {cost:10.2f}")
+    queued = await bench.pending()
+    again = Sink(first.port)
+    began = time.monotonic()
+    highest = 0.0
+    while await bench.pending():
+        highest = max(highest, resident())
+        await asyncio.sleep(0.2)
+    took = time.monotonic() - began
+    print(f"back: {queued} delivered in {took:.1f} s ({queued / took:.0f}/s), at most {highest:.1f} MB")
+    await bench.gate.stop(0)
+    again.end()
+
+
+def steps(events: int) -> Iterator[int]:
+    """Five parts of an outage."""
+    yield from range(0, events, events // 5)
+
+
+async def main(options: argparse.Namespace) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder, sink = Path(name), Sink()
+        try:
+            print(f"{'vendor':10} {'page µs':>8} {'+ event path':>14} {'writer':>8} {'delivery':>10} {'all':>8}")
+            await costs(folder, "segment", sink.port, options.events)
+            await costs(folder, "webhook", sink.port, options.events // 10)
+            print()
+            await sustained(folder, sink.port, options.rate, options.seconds)
+            print()
+            await outage(folder, options.outage)
+        finally:
+            sink.end()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--events", type=int, default=40_000, help="of the first table")
+    parser.add_argument("--rate", type=int, default=10_000, help="events a second to keep up")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--outage", type=int, default=200_000, help="events queued while the vendor is down")
+    parser.add_argument("--folder", help="where the store's file is put (default: the system's temporary folder)")
+    uvloop.run(main(parser.parse_args()))

@@ -35,6 +35,7 @@ from consent_mw.core.terms import Overflow
 from consent_mw.errors import KeysError, ServeError, StoreError
 from consent_mw.wire import cookies
 from consent_mw.wire.address import client_of
+from consent_mw.wire.fields import forget_lines
 from consent_mw.wire.receipts import Signer
 from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.token import Keyring, parse_keys
@@ -123,6 +124,8 @@ class Gate:
             if self._in_force:
                 self.rules.forget()
             self.rules = rules
+            # A request that was read while the rules were made may have been read by the names of the old ones.
+            forget_lines()
             self._in_force = True
             if self._delivery is not None:
                 self._delivery.refresh()

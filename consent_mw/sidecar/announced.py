@@ -17,7 +17,7 @@ ANNOUNCED_WITHIN = 5.0
 """Seconds that a balancer has for its header."""
 
 LOOKS_AGAIN_AFTER = 0.005
-"""Seconds between two looks at a header that came in part."""
+"""Seconds between two looks at a header that came in part; twice as many after each."""
 
 
 async def announced_client(peer: socket.socket, balancers: Trust) -> str | None:
@@ -47,7 +47,7 @@ def _is_named(peer: socket.socket, balancers: Trust) -> bool:
 
 
 async def _read(peer: socket.socket) -> str:
-    before = b""
+    before, pause = b"", LOOKS_AGAIN_AFTER
     while True:
         data = await _peek(peer)
         if not data:
@@ -60,7 +60,8 @@ async def _read(peer: socket.socket) -> str:
             return found.address
         if data == before:
             # What was looked at stays readable, so that the loop would tell of it again at once.
-            await asyncio.sleep(LOOKS_AGAIN_AFTER)
+            await asyncio.sleep(pause)
+            pause *= 2
         before = data
 
 

@@ -124,10 +124,15 @@ def look_at(name: bytes) -> None:
     """From now on somebody looks at request fields of this (lower-case) name."""
     if _level_in_request(name) == PLAIN:
         _also_seen.add(name)
-        _request_lines.clear()
-        _request_names.clear()
-        if request_reader is not None:
-            request_reader.forget()
+        forget_lines()
+
+
+def forget_lines() -> None:
+    """Forget what request lines were read as: somebody may look at other names now."""
+    _request_lines.clear()
+    _request_names.clear()
+    if request_reader is not None:
+        request_reader.forget()
 
 
 def request_level(name: bytes) -> tuple[bytes, int]:

@@ -131,11 +131,10 @@ def test_a_full_disk(tmp_path: Path, small: Path) -> None:
     assert_the_site_stays_up(tmp_path, small, filled, recovers=True)
 
 
-UNNOTICED = pytest.mark.xfail(strict=True, reason="a file that is no longer there is written all the same")
 BREAKING = [
     pytest.param(forbidden, True, id="no more writing"),
-    pytest.param(removed, False, id="removed", marks=UNNOTICED),
-    pytest.param(replaced, False, id="replaced", marks=UNNOTICED),
+    pytest.param(removed, False, id="removed"),
+    pytest.param(replaced, False, id="replaced"),
     pytest.param(spoilt, False, id="overwritten"),
 ]
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from consent_mw.errors import StoreError
@@ -59,6 +60,8 @@ class Writer:
         self._closed = False
         self._healthy = True
         self._probe = probe
+        self._path = path
+        self._file: tuple[int, int] | None = None
         self._emptied = time.monotonic()
         opened: Future[None] = Future()
         arguments = (path, prepare, opened)
@@ -106,6 +109,7 @@ class Writer:
             said = error.strerror if isinstance(error, OSError) else error
             opened.set_exception(StoreError(f"the store `{path}` cannot be opened: {said}"))
             return
+        self._file = _identity(path)
         opened.set_result(None)
         open_still = True
         while open_still:
@@ -148,6 +152,9 @@ class Writer:
     def _tidy(self, db: sqlite3.Connection) -> bool:
         """Empty the log, and write again where that had failed. Returns whether nothing is left to do."""
         self._emptied = time.monotonic()
+        if self._is_gone():
+            self._healthy = False
+            return False
         try:
             if not self._healthy:
                 db.execute(self._probe)
@@ -158,11 +165,17 @@ class Writer:
         self._healthy = True
         return not busy
 
+    def _is_gone(self) -> bool:
+        """Whether what is written would be in no file, or in one that nobody will open again."""
+        return self._path != ":memory:" and _identity(self._path) != self._file
+
     def _commit(self, db: sqlite3.Connection, group: Sequence[_Request]) -> None:
         """Do these requests in order and commit; each answers only once it is on disk."""
         writes = any(request.writes for request in group)
         before = db.total_changes
         try:
+            if writes and self._is_gone():
+                raise StoreError("its file is no longer there")
             db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
             answers = [_do(db, request) for request in group]
             db.execute("COMMIT")
@@ -182,6 +195,15 @@ class Writer:
             if request.committed is not None:
                 request.committed()
             request.future.set_result(answer)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file stands at this path, if one does."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _do(db: sqlite3.Connection, request: _Request) -> Any:

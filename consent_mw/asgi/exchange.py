@@ -291,11 +291,20 @@ class Exchange:
         enforcement = self.enforcement
         if enforcement is None or self._visit is not None or self.route is not Route.FORWARD:
             return False
-        if enforcement.ends or enforcement.shows or (enforcement.identifies and self.identifier is None):
+        if enforcement.shows or (enforcement.identifies and self.identifier is None):
+            return False
+        if enforcement.ends and self._ends_cookies():
             return False
         issued = self.consent.issued
         old = issued and self.now - issued > REISSUE_AFTER
         return self.rules.enforced and not old and not self.gate.failing
+
+    def _ends_cookies(self) -> bool:
+        """Whether the browser still sends what its no ended."""
+        known = self.jar.ends.get(self.number)
+        if known is None:
+            known = self.jar.ends[self.number] = bool(self.expired_after_a_no())
+        return known
 
     def _reply_key(self) -> tuple[Enforcement | None, bool, bool, bytes, bool]:
         asked = self.seen

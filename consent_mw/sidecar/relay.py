@@ -455,6 +455,8 @@ class Relay:
         meters.took(seconds)
         meters.answered[outlet.status // 100] += 1
         meters.bytes_out += outlet.sent
+        if not self._plane.log.on:
+            return
         decision = self._exchange.decision if self._exchange is not None else None
         self._plane.log.write(
             method=self._head.method,

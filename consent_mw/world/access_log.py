@@ -49,7 +49,7 @@ class AccessLog:
 
     def __init__(self, descriptor: int | None, redact: Callable[[], Sequence[str]] = tuple) -> None:
         self.lost = 0
-        self._on = descriptor is not None
+        self.on = descriptor is not None
         self._notes: deque[Note] = deque()
         self._redact = redact
         self._waits = True
@@ -70,7 +70,7 @@ class AccessLog:
         self, *, method: bytes, target: bytes, status: int, seconds: float, sent: int, jurisdiction: str
     ) -> None:
         """Note one request. A log that cannot be written stops no request."""
-        if not self._on:
+        if not self.on:
             return
         notes = self._notes
         if len(notes) >= NOTES_KEPT:
@@ -99,7 +99,7 @@ class AccessLog:
                 self._write(descriptor)
         except OSError:
             # Nobody reads any more: the reader's end, not the requests'.
-            self._on = False
+            self.on = False
 
     def _write(self, descriptor: int) -> None:
         redact = tuple(self._redact())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from consent_mw import load_policy
 from consent_mw.asgi.gate import Gate
 from consent_mw.asgi.observe import Observation
+from consent_mw.core.consent import Consent
 from consent_mw.sidecar.admission import Admissions
 from consent_mw.wire.request_head import RequestHead, read_head
 from consent_mw.wire.token import Keyring
@@ -171,3 +173,26 @@ def test_a_cookie_that_ends_with_the_clock_is_judged_every_time(sidecar: tuple[O
     origin.answer = lambda peer, head: peer.sendall(page)
     with connect(port) as peer:
         assert all(gone in answer_to(peer, BERLIN) for _ in range(4))
+
+
+def test_what_a_no_ended_is_ended_every_time_it_comes(sidecar: tuple[Origin, int]) -> None:
+    origin, port = sidecar
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok"
+    origin.answer = lambda peer, head: peer.sendall(page)
+    now, told = int(time.time()), "2026-01"
+    said = Consent({"analytics": False, "cross_site": False}, now, told, seen=told, issued=now)
+    no = b"__Host-consent=" + Keyring([KEY]).sign_consent(said).encode()
+    with connect(port) as peer:
+        still = [_heads(peer, no + b"; session=1; _ga=2") for _ in range(4)]
+        gone = [_heads(peer, no + b"; session=1") for _ in range(4)]
+    assert all(b"Set-Cookie: _ga=; Max-Age=0" in head for head in still)
+    assert not any(b"Set-Cookie" in head for head in gone)
+
+
+def _heads(peer: socket.socket, cookies: bytes) -> bytes:
+    """The head of the answer to a page that is asked for with these cookies."""
+    block = b"Host: a\r\nSec-Fetch-Dest: document\r\nX-Forwarded-For: " + NEW_YORK.encode() + b"\r\nCookie: "
+    peer.sendall(b"GET /a HTTP/1.1\r\n" + block + cookies + b"\r\n\r\n")
+    head = read_until(peer, b"\r\n\r\n")
+    assert read_until(peer, b"ok")
+    return head

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from consent_mw.core.terms import Mode, Outcome, VendorKind
+from consent_mw.wire.vendors.segment import SegmentEncoder
 from consent_mw.world.delivery import Delivery, turn
 from consent_mw.world.delivery.rows import GIVE_UP_AFTER, TRIES, checked, settlement
 from consent_mw.world.store import OutboxRow, Settlement, Store, open_store
@@ -336,6 +337,60 @@ def test_later_batches_wait_for_the_one_that_is_tried_again(store: Store) -> Non
             await sending.until(lambda: len(sending.told()) == 120)
             once = receiver.messages[1:]
             assert [one for batch in once for one in batch] == [f"{number:03}" for number in range(120)]
+
+    run(journey)
+
+
+def test_batches_are_as_large_as_the_vendor_takes_them_and_keep_their_order(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SegmentEncoder, "size_limit", 4000)
+
+    async def journey() -> None:
+        async with receiving("500 Oops", "200 OK") as receiver, Sending(store, segment(receiver)) as sending:
+            await sending.queue(*(a_row(f"{number:03}") for number in range(120)))
+            await sending.until(lambda: len(sending.told()) == 120)
+            once = receiver.messages[1:]
+            assert set(once[0]) >= set(receiver.messages[0])
+            assert [one for batch in once for one in batch] == [f"{number:03}" for number in range(120)]
+            sizes = [int(head.lower().partition("content-length: ")[2].split("\r\n")[0]) for head in receiver.heads]
+            assert max(sizes) <= 4000
+            assert sorted(sizes[1:])[1] > 3500
+
+    run(journey)
+
+
+def test_events_that_come_while_a_batch_is_gathered_go_together(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consent_mw.world.delivery.GATHERS_FOR", 1.0)
+
+    async def journey() -> None:
+        async with receiving() as receiver, Sending(store, segment(receiver)) as sending:
+            await sending.queue(a_row("first"))
+            await sending.until(sending.told)
+            for number in range(3):
+                await sending.queue(a_row(str(number)))
+            await sending.until(lambda: len(sending.told()) == 4)
+            assert receiver.messages == [["first"], ["0", "1", "2"]]
+
+    run(journey)
+
+
+def test_a_recall_stops_the_batches_that_are_not_yet_sent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn, "CLAIMED_AT_ONCE", 5)
+
+    async def slow(receiver: Receiver, number: int, writer: asyncio.StreamWriter) -> None:
+        if number == 0:
+            await asyncio.wrap_future(store.recall(["bob"]))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    async def journey() -> None:
+        async with receiving(slow) as receiver, Sending(store, segment(receiver)) as sending:
+            await sending.queue(*(a_row(f"{n}", visitor="bob" if n % 2 else "ann") for n in range(10)))
+            await sending.until(lambda: len(sending.told()) == 7)
+            assert receiver.messages == [["0", "1", "2", "3", "4"], ["6", "8"]]
+            assert await sending.pending() == 0
 
     run(journey)
 

@@ -30,6 +30,8 @@ NO_ADDRESS = "0.0.0.0"  # noqa: S104  a marker to derive nothing from, not an ad
 ALSO_AGAIN = frozenset({410, 460})
 """What Segment's own libraries send again besides."""
 
+LARGEST_EVENT = 32 * 1024
+
 _CONTEXT = {"user_agent": "userAgent", "language": "locale"}
 _LOCATION = ("country", "region", "city")
 _PROPERTIES = {
@@ -62,8 +64,11 @@ class SegmentEncoder:
         return self.whole([self.piece(permit) for permit in batch], now)
 
     def piece(self, permit: Permit) -> bytes:
-        """The message of this permit."""
-        return self._shapes.written(permit).encode()
+        """The message of this permit. Raises ValueError for one that Segment would not take."""
+        message = self._shapes.written(permit).encode()
+        if len(message) > LARGEST_EVENT:
+            raise ValueError(f"{len(message)} bytes are more than the {LARGEST_EVENT} of an event of Segment")
+        return message
 
     def whole(self, pieces: Sequence[bytes], now: float) -> OutgoingRequest:
         """The request that delivers these messages."""

@@ -85,19 +85,26 @@ def settlements(rows: Sequence[OutboxRow], answers: Sequence[VendorAnswer], now:
     if first is not None and first.outcome is not None and all(one is first for one in answers):
         outcome = first.outcome.value
         return [Settlement(row.id, outcome) for row in rows]
-    return [settlement(row, answer, now) for row, answer in zip(rows, answers, strict=True)]
+    # What failed together is tried again together.
+    share = jitter()
+    return [settlement(row, answer, now, share) for row, answer in zip(rows, answers, strict=True)]
 
 
-def settlement(row: OutboxRow, answer: VendorAnswer, now: float) -> Settlement:
-    """How this row is settled after this answer at this time."""
+def settlement(row: OutboxRow, answer: VendorAnswer, now: float, share: float | None = None) -> Settlement:
+    """How this row is settled after this answer at this time; `share` is of the longest wait what is waited."""
     if answer.outcome is not None:
         return Settlement(row.id, answer.outcome.value)
     if row.attempts >= TRIES and now - row.created > GIVE_UP_AFTER:
         return Settlement(row.id, Outcome.DEAD.value)
-    return Settlement(row.id, retry_at=now + max(backoff(row.attempts), answer.after))
+    return Settlement(row.id, retry_at=now + max(backoff(row.attempts, share), answer.after))
 
 
-def backoff(attempts: int) -> float:
+def backoff(attempts: int, share: float | None = None) -> float:
     """Seconds to wait after this many failures: doubling, with jitter."""
     longest = min(FIRST_WAIT * 2.0 ** min(max(attempts - 1, 0), 20), LONGEST_BACKOFF)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311  jitter needs no secret
+    return longest * (jitter() if share is None else share)
+
+
+def jitter() -> float:
+    """What of a wait is waited, so that not all come again at one moment."""
+    return random.uniform(0.5, 1.0)  # noqa: S311  jitter needs no secret

@@ -148,3 +148,9 @@ def test_segment_s_own_library_sends_the_same_message_to_the_same_place() -> Non
     theirs["timestamp"] = theirs["timestamp"].replace("+00:00", "Z")
     assert (request.path, theirs) == ("/v1/batch", ours)
     assert request.header("authorization") == dict(encoder(VENDOR, "wk", "").encode([], NOW).headers)["authorization"]
+
+
+def test_an_event_that_segment_would_not_take_is_told() -> None:
+    fields = {f"props.p{number}": "x" * 4000 for number in range(9)}
+    with pytest.raises(ValueError, match="more than"):
+        encoder(VENDOR, "wk", "").encode([Permit("segment", "e-1", EventKind.TRACK, fields)], NOW)

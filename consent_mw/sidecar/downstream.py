@@ -87,7 +87,9 @@ class Client(asyncio.Protocol):
                 self._relay.forward_raw(data)
             return
         if self._relay is None and not self._buffer:
-            if data.find(b"\r\n\r\n") == len(data) - 4 and len(data) <= LONGEST_HEAD and data[0] != 13:
+            # The end is looked for by itself: `find` says -1, which is 4 less than the length of three bytes.
+            ends = data.endswith(b"\r\n\r\n") and data.find(b"\r\n\r\n") == len(data) - 4
+            if ends and len(data) <= LONGEST_HEAD and data[0] != 13:
                 # Most often one read is one head, and nothing else.
                 self._begin(data)
                 return

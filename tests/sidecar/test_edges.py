@@ -266,3 +266,14 @@ def test_the_access_log_names_no_person(tmp_path: Path, origin: Origin) -> None:
     assert re.fullmatch(r"[0-9a-f]{20}", said.pop("id"))
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said.pop("time"))
     assert said == {"method": "GET", "path": "/a", "status": 200, "bytes": 2, "jurisdiction": said["jurisdiction"]}
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+def test_a_first_part_of_any_size_is_no_request_yet(port: int, origin: Origin, size: int) -> None:
+    raw = b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n"
+    origin.answer = lambda peer, head: peer.sendall(OK)
+    with connect(port) as peer:
+        peer.sendall(raw[:size])
+        time.sleep(0.05)
+        peer.sendall(raw[size:])
+        assert read_all(peer).endswith(b"ok")

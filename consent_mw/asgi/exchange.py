@@ -99,7 +99,7 @@ class Reply:
 
 
 class Exchange:
-    """One request under the policy and the response to it. Until `admit` it is decided about nothing."""
+    """One request under the policy and the response to it. Until `enter` nothing is decided about it."""
 
     enforcement: Enforcement | None = None
     place: Place | None = None

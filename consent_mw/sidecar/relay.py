@@ -293,7 +293,12 @@ class Relay:
     def upstream_whole(self, answer: ResponseHead, body: bytes) -> None:
         """The whole answer in one piece."""
         self._connection = None
-        reply = None if self._exchange is None else self._exchange.respond_again(answer)
+        try:
+            reply = None if self._exchange is None else self._exchange.respond_again(answer)
+        except Exception:
+            log.exception("the gate failed on an answer")
+            self._break_off("it cannot be decided about")
+            return
         if reply is not None:
             self._open(answer, reply, body)
             self._finish(whole=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -10,12 +11,19 @@ from pathlib import Path
 import pytest
 
 from consent_mw import load_policy
+from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.gate import Gate
 from consent_mw.asgi.observe import Observation
 from consent_mw.core.consent import Consent
 from consent_mw.sidecar.admission import Admissions
+from consent_mw.sidecar.downstream import Client
+from consent_mw.sidecar.plane import Plane
 from consent_mw.wire.request_head import RequestHead, read_head
+from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.token import Keyring
+from consent_mw.world.access_log import AccessLog
+from consent_mw.world.metrics import Meters
+from consent_mw.world.upstream import Pool, Upstream
 from tests.journeys.site import BERLIN, KEY, NEW_YORK, POLICY
 from tests.sidecar.raw import Origin, a_sidecar, connect, read_until
 
@@ -196,3 +204,26 @@ def _heads(peer: socket.socket, cookies: bytes) -> bytes:
     head = read_until(peer, b"\r\n\r\n")
     assert read_until(peer, b"ok")
     return head
+
+
+def test_a_gate_that_fails_on_an_answer_seen_before_is_a_502(
+    sidecar: tuple[Origin, int], door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: Exchange, answer: ResponseHead) -> None:
+        raise RuntimeError
+
+    async def visit() -> bytes:
+        plane = Plane(door.gate, Pool(Upstream("127.0.0.1", origin.port)), Meters(), AccessLog(None))
+        server = await asyncio.get_running_loop().create_server(lambda: Client(plane), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(head_of(BERLIN))
+        got = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        writer.close()
+        plane.pool.close()
+        server.close()
+        return got
+
+    origin, _ = sidecar
+    origin.answer = lambda peer, head: peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    monkeypatch.setattr(Exchange, "respond_again", failing)
+    assert asyncio.run(visit()).startswith(b"HTTP/1.1 502 ")

@@ -99,8 +99,10 @@ def targets(results: dict[str, Any]) -> str:
         return Target(text, measured, bound, at_least=True, by_cpu=1 / by_cpu if by_cpu else None)
 
     wanted = [
-        Target("CPU of a request, events off", _figure(own, "cpu_us"), 50, at_least=False, unit=" µs"),
-        Target("CPU of a request, events on", _figure(rows.get("sidecar-events"), "cpu_us"), 75, False, " µs"),
+        _cpu("events off", own, 50),
+        _cpu("events off, no visitor twice", rows.get("sidecar-strangers"), 50),
+        _cpu("events to a webhook", rows.get("sidecar-events"), 75),
+        _cpu("events in batches", rows.get("sidecar-batches"), 75),
         rate("rate to nginx's plain proxy", "nginx-plain", 0.75),
         rate("rate to nginx by hand", "nginx-by-hand", 1),
         rate("rate to nginx with `auth_request`", "nginx-auth", 2),
@@ -109,6 +111,10 @@ def targets(results: dict[str, Any]) -> str:
         Target("memory at rest", own["rss_rest"] if own else None, 60, at_least=False, unit=" MiB"),
     ]
     return "\n".join([*HEAD, *map(str, wanted)]) + "\n"
+
+
+def _cpu(what: str, row: dict[str, Any] | None, bound: float) -> Target:
+    return Target(f"CPU of a request, {what}", _figure(row, "cpu_us"), bound, at_least=False, unit=" µs")
 
 
 def memory_targets(results: dict[str, Any]) -> str:

@@ -49,11 +49,14 @@ def test_verdicts_follow_from_what_was_measured(tmp_path: Path) -> None:
         measured("sidecar", [100.0, 300.0], [50.0, 70.0], p99_ms=[4.0, 8.0]),
         measured("nginx-plain", [100.0, 400.0], [10.0, 10.0]),
         measured("sidecar-events", [10.0, 10.0], [74.0, 75.0]),
+        measured("sidecar-strangers", [10.0, 10.0], [123.0, 125.0]),
         measured("starlette-httpx", [2.0, None], [900.0, None]),
     ]
     assert verdicts(table(tmp_path, results(*rows)).stdout) == {
         "CPU of a request, events off": ("60.00 µs", "**not met**"),
-        "CPU of a request, events on": ("74.50 µs", "met"),
+        "CPU of a request, events off, no visitor twice": ("124.00 µs", "**not met**"),
+        "CPU of a request, events to a webhook": ("74.50 µs", "met"),
+        "CPU of a request, events in batches": ("", "not measured"),
         "rate to nginx's plain proxy": ("0.88", "met"),
         "rate to nginx by hand": ("", "not measured"),
         "rate to nginx with `auth_request`": ("", "not measured"),

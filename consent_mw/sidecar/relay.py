@@ -253,7 +253,7 @@ class Relay:
     def _drop_source(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            connection.close(flush=self._tunnel is not None)
         if self._bridge is not None:
             self._bridge.cancel()
 

@@ -30,6 +30,9 @@ MOST_OPEN = 1024
 MOST_IDLE = 512
 """Connections at once, and those of them that are kept while idle."""
 
+FLUSHED_WITHIN = 30.0
+"""Seconds for the last bytes of a tunnel to be taken."""
+
 MOST_LEFT_READS = 64
 HEADS_KEPT = 512
 ONCE_KEPT = 4096
@@ -286,11 +289,17 @@ class Connection(asyncio.Protocol):
         else:
             transport.resume_reading()
 
-    def close(self) -> None:
-        """End the connection; nobody is told."""
+    def close(self, *, flush: bool = False) -> None:
+        """End the connection; nobody is told. `flush`: what is written already is still sent, for a while."""
         self._listener = None
-        if self._transport is not None:
-            self._transport.abort()
+        transport = self._transport
+        if transport is None:
+            return
+        if not flush:
+            transport.abort()
+            return
+        transport.close()
+        asyncio.get_running_loop().call_later(FLUSHED_WITHIN, transport.abort)
 
     # asyncio.Protocol
 

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -437,6 +438,19 @@ def test_two_processes_share_one_file_and_lose_nothing(file: Path) -> None:
     rest = len(claimed(store, 101.0, vendor="v", limit=1000))
     assert (sum(counts) + rest, done(store.pending())) == (600, 600)
     store.close()
+
+
+def test_a_file_that_another_process_is_making_is_waited_for(file: Path) -> None:
+    """SQLite tells the second of two at once that the file is locked, when it turns the log on."""
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    ended = threading.Timer(0.3, other.execute, ("COMMIT",))
+    ended.start()
+    store = open_store(f"sqlite:///{file}")
+    ended.join()
+    assert (store.healthy, done(store.pending())) == (True, 0)
+    store.close()
+    other.close()
 
 
 def test_delivered_bodies_are_neither_in_the_file_nor_in_its_log(store: Store, file: Path) -> None:

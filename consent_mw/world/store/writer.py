@@ -227,7 +227,7 @@ def _open(path: str, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.C
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_FOR)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        _use_log(db)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA secure_delete = ON")
         db.execute("BEGIN IMMEDIATE")
@@ -237,3 +237,17 @@ def _open(path: str, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.C
         db.close()
         raise
     return db
+
+
+def _use_log(db: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on. SQLite waits for no lock here, so that of two processes which make one file
+    together the second would be told that it is locked."""
+    until = time.monotonic() + BUSY_FOR
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(0.01)

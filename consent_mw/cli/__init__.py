@@ -21,6 +21,7 @@ VERBS = {
     "keys": "Make signing keys.",
     "profile": "List or show the built-in policies.",
     "serve": "Run the reverse proxy in front of a site.",
+    "test": "Run the cases that stand beside a policy.",
 }
 """Every verb and its one line; the command of verb `x` is `consent_mw.cli.x.command`."""
 

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
+from consent_mw.core.cases import Case
 from consent_mw.core.compiler import compile_policy
+from consent_mw.core.compiler.cases import compile_cases
 from consent_mw.core.document import Document, Kind, Node
 from consent_mw.core.policy import Policy
 from consent_mw.errors import Place, PolicyError, Problem, Severity
@@ -64,22 +66,41 @@ def read_policy(path: str | os.PathLike[str]) -> Reading:
 def read_policy_bytes(data: bytes, path: str | os.PathLike[str]) -> Reading:
     """What these bytes say, as if they were in the file of this name."""
     file = os.fspath(path)
-    if len(data) > MAX_BYTES:
-        return _failed(_file_problem(file, "file-too-large", "is larger than 1 MiB", "a policy is shorter"))
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        begin = data.rfind(b"\n", 0, error.start) + 1
-        column = len(data[begin : error.start].decode("utf-8", "replace")) + 1
-        message = f"byte `0x{data[error.start]:02x}` is not UTF-8"
-        return _failed(Problem(Place(file, line, column), "not-utf-8", message, "save the file as UTF-8"))
+    text = _text_of(data, file)
+    if isinstance(text, Problem):
+        return _failed(text)
     return replace(_parse(text, file, Path(file).absolute().parent, digest_of(data)), data=data)
 
 
 def parse_policy(text: str, file: str, *, base: Path | None) -> Reading:
     """What this text says, as if it stood in `file`; relative paths start at `base` (None: they stay as they are)."""
     return _parse(text, file, base, digest_of(text.encode("utf-8", "surrogatepass")))
+
+
+@dataclass(frozen=True, slots=True)
+class CasesReading:
+    """What a file of cases came to: its cases, and its text with every Problem."""
+
+    cases: tuple[Case, ...]
+    reading: Reading
+
+
+def read_cases(path: str | os.PathLike[str], policy: Policy) -> CasesReading:
+    """The cases in this file, for this policy. Never raises for what is in the file or for its absence."""
+    file = os.fspath(path)
+    try:
+        data = _bytes_of(file)
+    except (OSError, ValueError) as error:
+        return CasesReading((), _failed(_problem_of(error, file, "file of cases")))
+    text = _text_of(data, file, "file of cases")
+    if isinstance(text, Problem):
+        return CasesReading((), replace(_failed(text), source=data.decode("utf-8", "replace")))
+    source = text.removeprefix("\ufeff")
+    document = parse_toml(source, file, digest_of(data))
+    if isinstance(document, Problem):
+        return CasesReading((), Reading(None, (document,), source))
+    book = compile_cases(document, policy)
+    return CasesReading(book.cases, Reading(policy, book.problems, source))
 
 
 def profile_names() -> tuple[str, ...]:
@@ -113,6 +134,19 @@ def _parse(text: str, file: str, base: Path | None, digest: str) -> Reading:
     return Reading(policy, tuple(problems), source)
 
 
+def _text_of(data: bytes, file: str, what: str = "policy file") -> str | Problem:
+    if len(data) > MAX_BYTES:
+        return _file_problem(file, "file-too-large", "is larger than 1 MiB", "a policy is shorter", what)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        begin = data.rfind(b"\n", 0, error.start) + 1
+        column = len(data[begin : error.start].decode("utf-8", "replace")) + 1
+        message = f"byte `0x{data[error.start]:02x}` is not UTF-8"
+        return Problem(Place(file, line, column), "not-utf-8", message, "save the file as UTF-8")
+
+
 def _bytes_of(file: str) -> bytes:
     # A device may never end; a pipe is what a shell's `<(...)` gives.
     mode = Path(file).stat().st_mode
@@ -124,18 +158,25 @@ def _bytes_of(file: str) -> bytes:
         return stream.read(MAX_BYTES + 1)
 
 
-def _problem_of(error: Exception, file: str) -> Problem:
+def _problem_of(error: Exception, file: str, what: str = "policy file") -> Problem:
     if isinstance(error, FileNotFoundError):
-        return _file_problem(file, "no-such-file", "does not exist", _CHECK_PATH)
+        return _file_problem(file, "no-such-file", "does not exist", _CHECK_PATH, what)
     if isinstance(error, IsADirectoryError):
-        return _file_problem(file, "unreadable-file", "is a directory", "name the policy file in it")
+        return _file_problem(
+            file,
+            "unreadable-file",
+            "is a directory",
+            "name the policy file in it" if what == "policy file" else "name the file in it",
+            what,
+        )
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return _file_problem(file, "unreadable-file", f"cannot be read: {reason[:1].lower()}{reason[1:]}", _CHECK_PATH)
+    told = f"cannot be read: {reason[:1].lower()}{reason[1:]}"
+    return _file_problem(file, "unreadable-file", told, _CHECK_PATH, what)
 
 
-def _file_problem(file: str, code: str, what: str, advice: str) -> Problem:
+def _file_problem(file: str, code: str, fault: str, advice: str, what: str = "policy file") -> Problem:
     shown = "".join(char if char.isprintable() else "\ufffd" for char in file)
-    return Problem(Place(shown, 1), code, f"policy file `{shown}` {what}", advice)
+    return Problem(Place(shown, 1), code, f"{what} `{shown}` {fault}", advice)
 
 
 def _failed(problem: Problem) -> Reading:

@@ -48,9 +48,11 @@ CODES: Mapping[str, str] = MappingProxyType(
         "bad-option": "A setting of one kind of vendor cannot be sent.",
         "bad-csp-source": "A source would break the Content-Security-Policy.",
         # names and rules
-        "unknown-purpose": "A rule names a purpose that the policy does not define.",
-        "unknown-jurisdiction": "A rule names a jurisdiction that the policy does not define.",
+        "unknown-purpose": "A rule or a case names a purpose that the policy does not define.",
+        "unknown-jurisdiction": "A rule or a case names a jurisdiction that the policy does not define.",
         "unknown-clause": "A rule cites a clause that the policy does not quote.",
+        "unknown-vendor": "A case names a vendor that its policy does not define.",
+        "unknown-feature": "A case names a feature that its policy does not define.",
         "unknown-signal": "A signal is neither dnt nor gpc.",
         "unknown-region": "A region or country is not in ISO 3166.",
         "unknown-field": "A vendor lists a field that does not exist.",

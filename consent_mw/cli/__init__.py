@@ -16,6 +16,7 @@ from consent_mw.errors import ConsentError
 
 VERBS = {
     "check": "Tell every mistake in a policy file.",
+    "diff": "Tell what another policy would change.",
     "demo": "Run a small site behind the firewall on this machine.",
     "explain": "Show what a policy decides for one visitor, and why.",
     "keys": "Make signing keys.",

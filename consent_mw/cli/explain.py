@@ -52,7 +52,7 @@ def command(
     yes: tuple[str, ...], no: tuple[str, ...], form: str,
 ) -> int:  # fmt: skip
     """Tell what a policy decides about one visitor, and why."""
-    policy = _policy(file)
+    policy = policy_of(file)
     rules = Ruleset(policy)
     sent = [*(_header(one) for one in headers), *(_cookie(one) for one in cookies)]
     place = _place(policy, ip, country, sent)
@@ -79,7 +79,7 @@ def command(
     return 0
 
 
-def _policy(file: str) -> Policy:
+def policy_of(file: str) -> Policy:
     """The policy in this file; where there is no such file, the built-in one of this name."""
     if file not in profile_names() or Path(file).exists():
         return load_policy(file)

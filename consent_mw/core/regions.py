@@ -8,6 +8,7 @@ Rule: a subdivision is checked for its form (ISO 3166-2) and its country, not ag
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from consent_mw.core.policy import ANYWHERE
 
@@ -49,6 +50,25 @@ def expand(region: str) -> frozenset[str] | None:
         return frozenset({region})
     found = _SUBDIVISION.fullmatch(region)
     return frozenset({region}) if found and found[1] in COUNTRIES else None
+
+
+def named_regions(regions: Collection[str], among: Collection[str] = COUNTRIES) -> str:
+    """These regions as a sentence lists them: by groups where they are whole, and by what is left out where that is
+    shorter; `among` are all there are."""
+    wanted = frozenset(regions)
+    if wanted.issuperset(among):
+        return "everywhere"
+    others = sorted(frozenset(among) - wanted)
+    told = _grouped(wanted)
+    without = _grouped(frozenset(others))
+    return ", ".join(told) if len(told) <= len(without) + 1 else f"everywhere but {', '.join(without)}"
+
+
+def _grouped(regions: frozenset[str]) -> list[str]:
+    for name, members in sorted(GROUPS.items()):  # EEA holds the EU
+        if regions >= members:
+            return [name, *sorted(regions - members)]
+    return sorted(regions)
 
 
 def region_help(region: str) -> str:

@@ -17,9 +17,10 @@ import pytest
 from consent_mw import Visit
 from consent_mw.asgi.visit import Identity
 from consent_mw.cli import VERBS
+from consent_mw.core.cases import differences
 from consent_mw.core.compiler.codes import CODES
 from consent_mw.core.terms import Reason
-from consent_mw.world.policy_file import parse_policy
+from consent_mw.world.policy_file import parse_policy, read_cases, read_profile
 from tests.builders import a_decision, a_policy
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
@@ -67,6 +68,27 @@ def test_the_commands_about_a_policy_run_as_written(tmp_path: Path) -> None:
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "A visitor from DE is in jurisdiction eea_uk" in ran.stdout
+
+
+def test_the_example_of_a_case_holds(tmp_path: Path) -> None:
+    (text,) = [block for block in blocks("toml") if "[[case]]" in block]
+    (tmp_path / "x.cases.toml").write_text(text)
+    policy = parse_policy(read_profile("mixmax-2018"), "x.toml", base=None).policy
+    assert policy is not None
+    book = read_cases(tmp_path / "x.cases.toml", policy)
+    assert book.reading.problems == ()
+    assert [differences(one, policy) for one in book.cases] == [()]
+
+
+def test_the_commands_that_compare_policies_run_as_written(tmp_path: Path) -> None:
+    commands = next(block for block in blocks("sh") if "diff before.toml" in block)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ran = subprocess.run(
+        ["sh", "-e", "-c", commands], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "purpose analytics, without an answer: denied (opt-in-default) -> allowed" in ran.stdout
+    assert ran.stdout.endswith("something differs\n")
 
 
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0][:30])

@@ -21,6 +21,7 @@ VERBS = {
     "explain": "Show what a policy decides for one visitor, and why.",
     "keys": "Make signing keys.",
     "profile": "List or show the built-in policies.",
+    "replay": "Tell what a policy would have decided for recorded traffic.",
     "serve": "Run the reverse proxy in front of a site.",
     "test": "Run the cases that stand beside a policy.",
 }

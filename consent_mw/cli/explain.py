@@ -29,6 +29,7 @@ from consent_mw.core.whereabouts import SOMEWHERE_IN_EU, Location, Settled, sett
 from consent_mw.errors import PolicyError
 from consent_mw.wire.address import Trust, client_address
 from consent_mw.wire.cookies import Cookie, split_cookies
+from consent_mw.wire.log_line import read_log_line
 from consent_mw.wire.token import parse_keys
 from consent_mw.world.geo import Locator
 from consent_mw.world.policy_file import load_policy, parse_policy, profile_names, read_profile
@@ -44,17 +45,21 @@ _ALSO_KNOWN_AS = {"UK": "GB", "EL": "GR"}
 @click.option("--country", help="A country (DE) or subdivision (US-CA), instead of an address.")
 @click.option("--header", "headers", multiple=True, metavar="'N: V'", help="A request header; may be repeated.")
 @click.option("--cookie", "cookies", multiple=True, metavar="'n=v'", help="A cookie to judge; may be repeated.")
+@click.option("--from-log", "line", metavar="LINE", help="Take address and headers from this line of an access log.")
 @click.option("--yes", multiple=True, metavar="P", help="A purpose that this person said yes to.")
 @click.option("--no", multiple=True, metavar="P", help="A purpose that this person said no to.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people, or JSON.")
 def command(
     file: str, ip: str | None, country: str | None, headers: tuple[str, ...], cookies: tuple[str, ...],
-    yes: tuple[str, ...], no: tuple[str, ...], form: str,
+    line: str | None, yes: tuple[str, ...], no: tuple[str, ...], form: str,
 ) -> int:  # fmt: skip
     """Tell what a policy decides about one visitor, and why."""
     policy = policy_of(file)
     rules = Ruleset(policy)
     sent = [*(_header(one) for one in headers), *(_cookie(one) for one in cookies)]
+    if line is not None:
+        ip, country, logged = _from_log(line, ip, country)
+        sent = [*logged, *sent]
     place = _place(policy, ip, country, sent)
     seen = observe(b"GET", b"/", sent)
     held = split_cookies(seen.all(b"cookie"))
@@ -99,6 +104,18 @@ def _place(policy: Policy, ip: str | None, country: str | None, sent: Headers) -
     client = client_address(sent, ip or "", trust)
     readable = client.readable and (ip is None or client.address is not None)
     return settle(Locator(policy.geo.databases).locate(client.address), readable, policy)
+
+
+def _from_log(line: str, ip: str | None, country: str | None) -> tuple[str | None, str | None, Headers]:
+    """Address, country and headers as this line of a log has them; what was given beside it counts more."""
+    read = read_log_line(_bytes(line))
+    if read is None:
+        raise click.ClickException("--from-log is not a line of an access log that is known here")
+    if ip is not None or country is not None:
+        return ip, country, list(read.headers)
+    if read.country:
+        return None, f"{read.country}-{read.region}" if read.region else read.country, list(read.headers)
+    return read.address or None, None, list(read.headers)
 
 
 def _located(country: str) -> list[Location]:

@@ -1,7 +1,8 @@
-"""The store behind one interface: receipts and the outbox (SPEC 9).
+"""The store behind one interface: receipts, the outbox and the ledger (SPEC 9).
 
 Rule: every method answers with a future that resolves once the answer is on disk.
 Rule: an outbox row holds only what its vendor was permitted to get when it was written.
+Rule: what the ledger tells of is written in the transaction that writes the entry.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from consent_mw.core.ledger import Entry
 from consent_mw.errors import StoreError
+from consent_mw.wire.ledger import Book, LedgerRow, Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,12 @@ class Store(Protocol):
     def dropped(self) -> int:
         """How many events were given up since the store was opened, to make room for newer ones."""
 
-    def add_receipt(self, row: ReceiptRow) -> Future[None]:
-        """Keep a receipt."""
+    @property
+    def head(self) -> str:
+        """The ledger's head as `NUMBER:CODE`, as far as it is known here; empty where no ledger is kept."""
+
+    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None) -> Future[None]:
+        """Keep a receipt, and the entry of its choice; a receipt that is there already changes nothing."""
 
     def receipt(self, identity: str) -> Future[ReceiptRow | None]:
         """The receipt of this id."""
@@ -84,18 +91,38 @@ class Store(Protocol):
     def held(self, ids: Collection[str]) -> Future[frozenset[str]]:
         """Which of these rows are still to be delivered: neither recalled nor settled since they were claimed."""
 
-    def settle(self, settlements: Sequence[Settlement]) -> Future[None]:
-        """Note what became of claimed rows; a row that is recalled meanwhile stays recalled."""
+    def settle(
+        self, settlements: Sequence[Settlement], *, vendor: str = "", fields: Collection[str] = ()
+    ) -> Future[None]:
+        """Note what became of claimed rows of this vendor; a row that is recalled meanwhile stays recalled. `fields`
+        are the names of what left."""
 
-    def recall(self, subjects: Collection[str], *, purposes: Collection[str] | None = None) -> Future[list[str]]:
+    def recall(
+        self, subjects: Collection[str], *, purposes: Collection[str] | None = None, reason: str = "withdrawal"
+    ) -> Future[list[str]]:
         """Take back every undelivered row of these visitors or receipts (and their browsers' other receipts),
         for these purposes or for all. Answers with the event ids."""
 
     def recall_others(self, vendors: Collection[str]) -> Future[dict[str, int]]:
-        """Take back every row of a vendor that is not among these; answers with how many, by vendor."""
+        """Take back rows of vendors that are not among these, a bounded number; answers with how many, by vendor:
+        with nothing when none is left."""
 
     def erase(self, subjects: Collection[str], *, receipt: str = "") -> Future[int]:
-        """Take back every row and delete every receipt of these; answers with how many things were erased."""
+        """Take back every row, delete every receipt and destroy every key of these; answers with how many rows and
+        receipts were erased."""
+
+    def revive(self, vendor: str = "") -> Future[dict[str, int]]:
+        """Try dead letters of this vendor (or of all) again, a bounded number; answers with how many, by vendor: with
+        nothing when none is left."""
+
+    def note(self, entries: Sequence[Entry]) -> Future[None]:
+        """Write these into the ledger."""
+
+    def secret(self, name: str, proposed: bytes) -> Future[bytes]:
+        """The secret that is kept under this name: the proposed one, where there was none."""
+
+    def publish(self, keys: Sequence[str]) -> Future[list[str]]:
+        """Keep these public keys (JSON Web Keys as JSON); answers with all that were ever kept, oldest first."""
 
     def pending(self, vendor: str = "") -> Future[int]:
         """How many rows wait, for this vendor or for all."""
@@ -103,23 +130,62 @@ class Store(Protocol):
     def next_due(self, vendor: str) -> Future[float | None]:
         """When the next waiting row of this vendor may be claimed (seconds since 1970), or None."""
 
-    def expire(self, *, receipts_before: float, dead_before: float) -> Future[int]:
-        """Delete the receipts and dead letters from before these times (seconds since 1970)."""
+    def expire(self, *, receipts_before: float, dead_before: float, ledger_before: float = 0.0) -> Future[int]:
+        """Delete the receipts, dead letters and entries from before these times (seconds since 1970), a bounded
+        number; answers with how many, with 0 when none is left."""
 
     def close(self) -> None:
         """Finish what was asked and close. Blocks; more calls fail with StoreError."""
 
 
-def open_store(url: str, *, max_size: int = 2_000_000_000, drop_oldest: bool = False) -> Store:
-    """The store at this URL. Raises StoreError with a sentence where there is none or it cannot be opened.
+class LedgerPart(NamedTuple):
+    """What stood in the ledger at one moment: where it begins and ends, and some of its rows, in order."""
+
+    cut: Mark | None
+    head: Mark | None
+    rows: list[LedgerRow]
+
+
+class LedgerReader(Protocol):
+    """Reads the ledger while others write it. Raises StoreError."""
+
+    def part(self, after: int, limit: int) -> LedgerPart:
+        """The rows that follow on this number."""
+
+    def last(self, limit: int, *, before: int, kind: str, vendor: str, outcome: str) -> list[LedgerRow]:
+        """The last rows of this kind, vendor and outcome (each may be empty) before this number, newest first."""
+
+    def dead_letters(self) -> dict[str, int]:
+        """How many dead letters are kept, by vendor."""
+
+    def close(self) -> None:
+        """Let go of the store."""
+
+
+def open_store(
+    url: str, *, max_size: int = 2_000_000_000, drop_oldest: bool = False, book: Book | None = None
+) -> Store:
+    """The store at this URL; `book` holds the keys of its ledger, without which none is kept. Raises StoreError with
+    a sentence where there is none or it cannot be opened.
 
     `sqlite:///consent.db` is a file in the working directory, `sqlite:////var/lib/consent.db` one from the root.
     """
+    from consent_mw.world.store.sqlite import SqliteStore
+
+    return SqliteStore(_sqlite_file(url), max_size=max_size, drop_oldest=drop_oldest, book=book)
+
+
+def open_ledger(url: str) -> LedgerReader:
+    """The ledger of the store at this URL, for reading; see `open_store`. Raises StoreError."""
+    from consent_mw.world.store.reading import SqliteLedgerReader
+
+    return SqliteLedgerReader(_sqlite_file(url))
+
+
+def _sqlite_file(url: str) -> str:
     scheme, _, path = url.partition("://")
     if scheme != "sqlite":
         raise StoreError(f"the store `{scheme}:` is not known here; use sqlite:///FILE")
     if not path.startswith("/") or path == "/":
         raise StoreError("a SQLite store needs a file after three slashes, as in sqlite:///consent.db")
-    from consent_mw.world.store.sqlite import SqliteStore
-
-    return SqliteStore(path[1:], max_size=max_size, drop_oldest=drop_oldest)
+    return path[1:]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from consent_mw.errors import StoreFullError
 from consent_mw.world.store import OutboxRow, Settlement
@@ -59,6 +59,7 @@ SELECT min(due) FROM (
 ) WHERE place = 1
 """
 _DEAD: Final = f"UPDATE outbox SET dead = 1, leased_until = 0 WHERE id IN {_LISTED}"
+_REVIVE: Final = f"UPDATE outbox SET dead = 0, attempts = 0, not_before = 0 WHERE seq IN {_LISTED}"
 _AGAIN: Final = "UPDATE outbox SET not_before = ?, leased_until = 0, attempts = max(attempts - ?, 0) WHERE id = ?"
 # From block to block of those that there are: a dead letter may be millions of rows behind the others.
 _ROWS_OF: Final = f"""
@@ -73,14 +74,31 @@ WITH RECURSIVE blocks (block) AS (
   SELECT r.id FROM receipts AS mine JOIN receipts AS r ON r.root = mine.root
   WHERE mine.id IN (SELECT value FROM json_each(:listed))
 )
-SELECT json_group_array(json_array(seq, event_id, purpose)) FROM (
-  SELECT o.seq, o.event_id, o.purpose FROM blocks CROSS JOIN subjects CROSS JOIN outbox AS o
+SELECT json_group_array(seq) FROM (
+  SELECT o.seq FROM blocks CROSS JOIN subjects CROSS JOIN outbox AS o
   WHERE o.seq >> {BLOCK} = block AND o.visitor = subject AND o.visitor <> ''
   UNION
-  SELECT o.seq, o.event_id, o.purpose FROM blocks CROSS JOIN subjects CROSS JOIN outbox AS o
+  SELECT o.seq FROM blocks CROSS JOIN subjects CROSS JOIN outbox AS o
   WHERE o.seq >> {BLOCK} = block AND o.receipt = subject AND o.receipt <> ''
 )
 """
+# A person without an identifier is known by the first receipt of the browser.
+_TOLD: Final = """
+SELECT json_group_array(json_array(seq, id, event_id, vendor, purpose, attempts,
+  iif(visitor <> '', visitor, coalesce((SELECT root FROM receipts WHERE receipts.id = outbox.receipt), receipt))))
+FROM outbox WHERE"""
+
+
+class Told(NamedTuple):
+    """What is told of a row that ends: its number and id, the event's, whose it was, and how often it was tried."""
+
+    seq: int
+    id: str
+    event_id: str
+    vendor: str
+    purpose: str
+    attempts: int
+    person: str
 
 
 def insert(db: sqlite3.Connection, rows: Sequence[OutboxRow]) -> int:
@@ -152,6 +170,12 @@ def remove(db: sqlite3.Connection, ids: Sequence[str]) -> None:
         delete(db, f"id IN {_LISTED}", json.dumps(ids))
 
 
+def expire_dead(db: sqlite3.Connection, before: float, most: int) -> int:
+    """Delete the dead letters from before this time, at most so many; how many."""
+    where = "seq IN (SELECT seq FROM outbox WHERE dead = 1 AND created < ? LIMIT ?)"
+    return delete(db, where, before, most)
+
+
 def take_back(db: sqlite3.Connection, recent: Recent, numbers: Sequence[int]) -> None:
     """Delete the rows of these numbers."""
     if numbers:
@@ -168,13 +192,43 @@ def delete(db: sqlite3.Connection, where: str, *values: object) -> int:
     return int(number)
 
 
-def rows_of(db: sqlite3.Connection, subjects: Iterable[str]) -> list[tuple[int, str, str]]:
-    """(number, event id, purpose) of the rows of these visitors, receipts, or other receipts of the same browsers."""
+def rows_of(db: sqlite3.Connection, subjects: Iterable[str]) -> list[Told]:
+    """The rows of these visitors, receipts, or other receipts of the same browsers."""
     wanted = [one for one in subjects if one]
     if not wanted:
         return []
-    found = json.loads(db.execute(_ROWS_OF, {"listed": json.dumps(wanted)}).fetchone()[0])
-    return [(number, event, purpose) for number, event, purpose in found]
+    numbers = db.execute(_ROWS_OF, {"listed": json.dumps(wanted)}).fetchone()[0]
+    return told(db, f"seq IN {_LISTED}", numbers)
+
+
+def told(db: sqlite3.Connection, where: str, *values: object) -> list[Told]:
+    """What there is to tell of the rows of this condition, oldest first."""
+    return sorted(map(Told._make, json.loads(db.execute(f"{_TOLD} {where}", values).fetchone()[0])))
+
+
+def told_by_id(db: sqlite3.Connection, ids: Sequence[str]) -> list[Told]:
+    """What there is to tell of the rows of these ids."""
+    return told(db, f"id IN {_LISTED}", json.dumps(ids))
+
+
+def told_by_number(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Told]:
+    """What there is to tell of the rows of these numbers."""
+    return told(db, f"seq IN {_LISTED}", json.dumps(numbers))
+
+
+def others(db: sqlite3.Connection, vendors: Collection[str], most: int) -> list[Told]:
+    """The first rows of vendors that are not among these, at most so many."""
+    where = f"seq IN (SELECT seq FROM outbox WHERE vendor NOT IN {_LISTED} LIMIT ?)"
+    return told(db, where, json.dumps(list(vendors)), most)
+
+
+def revive(db: sqlite3.Connection, vendor: str, most: int) -> list[Told]:
+    """Let dead letters of this vendor (or of all), at most so many, wait again, as if they had not been tried."""
+    where = "seq IN (SELECT seq FROM outbox WHERE dead = 1 AND (vendor = ? OR ? = '') LIMIT ?)"
+    found = told(db, where, vendor, vendor, most)
+    if found:
+        db.execute(_REVIVE, (json.dumps([one.seq for one in found]),))
+    return found
 
 
 def next_due(db: sqlite3.Connection, vendor: str) -> float | None:
@@ -183,12 +237,12 @@ def next_due(db: sqlite3.Connection, vendor: str) -> float | None:
     return None if found is None else float(found)
 
 
-def make_room(db: sqlite3.Connection, recent: Recent, size: int, most: int, *, drop_oldest: bool) -> int:
-    """Drop the oldest rows, dead ones first, until `size` more bytes fit; returns how many were dropped. Raises
-    StoreFullError where that is not wanted, or would not do."""
+def room(db: sqlite3.Connection, size: int, most: int, *, drop_oldest: bool) -> list[int]:
+    """The numbers of the oldest rows, dead ones first, without which `size` more bytes fit. Raises StoreFullError
+    where none is to be dropped, or that would not do."""
     excess = int(db.execute("SELECT bytes FROM size").fetchone()[0]) + size - most
     if excess <= 0:
-        return 0
+        return []
     if size > most:
         raise StoreFullError("these events are larger than the whole outbox")
     if not drop_oldest:
@@ -199,8 +253,7 @@ def make_room(db: sqlite3.Connection, recent: Recent, size: int, most: int, *, d
         excess -= length
         if excess <= 0:
             break
-    take_back(db, recent, gone)
-    return len(gone)
+    return gone
 
 
 def _window(db: sqlite3.Connection, vendor: str, after: int, limit: int, now: float) -> list[int]:

@@ -18,6 +18,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from consent_mw.core.ledger import Entry
 from consent_mw.errors import StoreError, StoreFullError
 from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, Store
 
@@ -29,12 +30,12 @@ MOST_ASKED: Final = 50_000
 CLOSES_WITHIN: Final = 10.0
 """Seconds that `close` waits for what was asked."""
 
-_ROWS: Final = (ReceiptRow, OutboxRow, Settlement)
+_ROWS: Final = (ReceiptRow, OutboxRow, Settlement, Entry)
 _INDEX: Final = {kind: index for index, kind in enumerate(_ROWS)}
-_VALUES: Final = (operator.attrgetter(*(one.name for one in fields(ReceiptRow))), tuple, tuple)
+_VALUES: Final = (operator.attrgetter(*(one.name for one in fields(ReceiptRow))), tuple, tuple, tuple)
 
 CALLS: Final = frozenset(
-    name for name in vars(Store) if not name.startswith("_") and name not in ("healthy", "dropped", "close")
+    name for name in vars(Store) if not name.startswith("_") and name not in ("healthy", "dropped", "head", "close")
 )
 """What may be asked from afar: every method of Store but `close`."""
 
@@ -87,9 +88,14 @@ class RemoteStore:
         """Counted on the other side."""
         return self._dropped
 
-    def add_receipt(self, row: ReceiptRow) -> Future[None]:
-        """Keep a receipt."""
-        return self._ask("add_receipt", row)
+    @property
+    def head(self) -> str:
+        """Known on the other side alone."""
+        return ""
+
+    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None) -> Future[None]:
+        """Keep a receipt, and the entry of its choice."""
+        return self._ask("add_receipt", row, entry)
 
     def receipt(self, identity: str) -> Future[ReceiptRow | None]:
         """The receipt of this id."""
@@ -111,21 +117,42 @@ class RemoteStore:
         """Which of these rows are still to be delivered."""
         return self._ask("held", list(ids))
 
-    def settle(self, settlements: Sequence[Settlement]) -> Future[None]:
+    def settle(
+        self, settlements: Sequence[Settlement], *, vendor: str = "", fields: Collection[str] = ()
+    ) -> Future[None]:
         """Note what became of claimed rows."""
-        return self._ask("settle", settlements)
+        return self._ask("settle", settlements, vendor=vendor, fields=list(fields))
 
-    def recall(self, subjects: Collection[str], *, purposes: Collection[str] | None = None) -> Future[list[str]]:
+    def recall(
+        self, subjects: Collection[str], *, purposes: Collection[str] | None = None, reason: str = "withdrawal"
+    ) -> Future[list[str]]:
         """Take back every undelivered row of these visitors or receipts."""
-        return self._ask("recall", list(subjects), purposes=None if purposes is None else list(purposes))
+        only = None if purposes is None else list(purposes)
+        return self._ask("recall", list(subjects), purposes=only, reason=reason)
 
     def recall_others(self, vendors: Collection[str]) -> Future[dict[str, int]]:
-        """Take back every row of a vendor that is not among these."""
+        """Take back rows of vendors that are not among these."""
         return self._ask("recall_others", list(vendors))
 
     def erase(self, subjects: Collection[str], *, receipt: str = "") -> Future[int]:
-        """Take back every row and delete every receipt of these."""
+        """Take back every row, delete every receipt and destroy every key of these."""
         return self._ask("erase", list(subjects), receipt=receipt)
+
+    def revive(self, vendor: str = "") -> Future[dict[str, int]]:
+        """Try the dead letters of this vendor (or of all) again."""
+        return self._ask("revive", vendor)
+
+    def note(self, entries: Sequence[Entry]) -> Future[None]:
+        """Write these into the ledger."""
+        return self._ask("note", entries)
+
+    def secret(self, name: str, proposed: bytes) -> Future[bytes]:
+        """The secret that is kept under this name."""
+        return self._ask("secret", name, proposed)
+
+    def publish(self, keys: Sequence[str]) -> Future[list[str]]:
+        """Keep these public keys; all that were ever kept."""
+        return self._ask("publish", list(keys))
 
     def pending(self, vendor: str = "") -> Future[int]:
         """How many rows wait."""
@@ -135,9 +162,10 @@ class RemoteStore:
         """When the next waiting row of this vendor may be claimed."""
         return self._ask("next_due", vendor)
 
-    def expire(self, *, receipts_before: float, dead_before: float) -> Future[int]:
-        """Delete the receipts and the dead letters from before these times."""
-        return self._ask("expire", receipts_before=receipts_before, dead_before=dead_before)
+    def expire(self, *, receipts_before: float, dead_before: float, ledger_before: float = 0.0) -> Future[int]:
+        """Delete the receipts, dead letters and entries from before these times."""
+        ends = {"receipts_before": receipts_before, "dead_before": dead_before, "ledger_before": ledger_before}
+        return self._ask("expire", **ends)
 
     def close(self) -> None:
         """Wait for what was asked; ask no more."""

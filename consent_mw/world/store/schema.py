@@ -10,7 +10,10 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+from consent_mw.world.store.keys import KEY_TABLES
+from consent_mw.world.store.ledger import LEDGER_TABLES
+
+SCHEMA_VERSION: Final = 3
 
 BLOCK: Final = 11
 """How many bits of a row's number tell rows of one block apart."""
@@ -22,6 +25,9 @@ _BY_SUBJECT: Final = tuple(
     f"CREATE INDEX outbox_by_{name} ON outbox (seq >> {BLOCK}, {name}) WHERE {name} <> ''"
     for name in ("visitor", "receipt")
 )
+
+_SINCE_3: Final = (*LEDGER_TABLES, *KEY_TABLES)
+"""Each file adds the statements that make its own tables, in a new file and in one of version 2 alike."""
 
 _SCHEMA: Final = (
     """CREATE TABLE receipts (
@@ -41,6 +47,7 @@ _SCHEMA: Final = (
     *_BY_SUBJECT,
     "CREATE TABLE size (bytes INTEGER NOT NULL)",
     "INSERT INTO size VALUES (0)",
+    *_SINCE_3,
 )
 
 _FROM_1: Final = (
@@ -50,6 +57,9 @@ _FROM_1: Final = (
     "DROP TRIGGER outbox_shrinks",
     *_BY_SUBJECT,
 )
+
+_UPGRADES: Final = {0: _SCHEMA, 1: (*_FROM_1, *_SINCE_3), 2: _SINCE_3}
+"""What makes the present version of each earlier one; 0 is an empty file."""
 
 
 def prepare(db: sqlite3.Connection) -> None:
@@ -62,6 +72,6 @@ def prepare(db: sqlite3.Connection) -> None:
         return
     if not version and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise sqlite3.DatabaseError("it is another program's database")
-    for statement in _FROM_1 if version else _SCHEMA:
+    for statement in _UPGRADES[version]:
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

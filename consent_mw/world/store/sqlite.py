@@ -7,26 +7,36 @@ Rule: delivered, recalled and erased rows leave nothing behind (secure_delete, a
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
+from typing import Final
 
-from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, outbox
+from consent_mw.core.ledger import Entry, erasure, retention
+from consent_mw.wire.ledger import Book
+from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, keys, outbox, receipts, recording
+from consent_mw.world.store.ledger import Ledger
 from consent_mw.world.store.recent import Recent
 from consent_mw.world.store.schema import PROBE, prepare
 from consent_mw.world.store.writer import Writer
 
-_RECEIPT = "id, root, previous, at, jws"
+RECALLED_AT_ONCE: Final = 5000
+REVIVED_AT_ONCE: Final = 5000
+EXPIRED_AT_ONCE: Final = 5000
+"""Rows of a kind that one transaction takes back, revives or deletes, where there may be millions."""
 
 
 class SqliteStore:
-    """See Store. `max_size` bounds the bytes of stored bodies; `drop_oldest` says what gives way there."""
+    """See Store. `max_size` bounds the bytes of stored bodies; `drop_oldest` says what gives way there; without a
+    `book` no ledger is kept."""
 
-    def __init__(self, path: str, *, max_size: int, drop_oldest: bool) -> None:
+    def __init__(self, path: str, *, max_size: int, drop_oldest: bool, book: Book | None = None) -> None:
         self._max_size = max_size
         self._drop_oldest = drop_oldest
         self._dropped = 0
         self._recent = Recent()
-        self._writer = Writer(path, prepare, PROBE)
+        self._ledger = Ledger(book) if book is not None else None
+        self._writer = Writer(path, self._prepare, PROBE, self._ledger)
 
     @property
     def healthy(self) -> bool:
@@ -38,36 +48,29 @@ class SqliteStore:
         """How many events were given up since the store was opened, to make room for newer ones."""
         return self._dropped
 
+    @property
+    def head(self) -> str:
+        """The ledger's head as `NUMBER:CODE`; empty where no ledger is kept."""
+        return self._ledger.head if self._ledger is not None else ""
+
     # receipts
 
-    def add_receipt(self, row: ReceiptRow) -> Future[None]:
-        """Keep a receipt; committed at once."""
-        values = (row.id, row.root, row.previous, row.at, row.jws)
+    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None) -> Future[None]:
+        """Keep a receipt, and the entry of its choice; committed at once."""
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(
-                f"INSERT INTO receipts ({_RECEIPT}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING", values
-            )
+            if receipts.add(db, row) and self._ledger is not None and entry is not None:
+                self._ledger.note(entry)
 
         return self._writer.ask(work, hurried=True)
 
     def receipt(self, identity: str) -> Future[ReceiptRow | None]:
         """The receipt of this id."""
-
-        def work(db: sqlite3.Connection) -> ReceiptRow | None:
-            found = db.execute(f"SELECT {_RECEIPT} FROM receipts WHERE id = ?", (identity,)).fetchone()
-            return ReceiptRow(*found) if found else None
-
-        return self._writer.ask(work, hurried=True, writes=False)
+        return self._writer.ask(lambda db: receipts.find(db, identity), hurried=True, writes=False)
 
     def receipts(self, root: str) -> Future[list[ReceiptRow]]:
         """Every receipt of this browser, oldest first."""
-
-        def work(db: sqlite3.Connection) -> list[ReceiptRow]:
-            found = db.execute(f"SELECT {_RECEIPT} FROM receipts WHERE root = ? ORDER BY seq", (root,))
-            return [ReceiptRow(*one) for one in found]
-
-        return self._writer.ask(work, hurried=True, writes=False)
+        return self._writer.ask(lambda db: receipts.of_browser(db, root), hurried=True, writes=False)
 
     # the outbox
 
@@ -79,7 +82,11 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> None:
             nonlocal first, dropped
             size = sum(len(row.body) for row in kept)
-            dropped = outbox.make_room(db, self._recent, size, self._max_size, drop_oldest=self._drop_oldest)
+            gone = outbox.room(db, size, self._max_size, drop_oldest=self._drop_oldest)
+            if self._ledger is not None and gone:
+                self._ledger.note(*recording.dropped(db, outbox.told_by_number(db, gone)))
+            outbox.take_back(db, self._recent, gone)
+            dropped = len(gone)
             first = outbox.insert(db, kept)
 
         def committed() -> None:
@@ -102,47 +109,67 @@ class SqliteStore:
         wanted = list(ids)
         return self._writer.ask(lambda db: outbox.held(db, wanted), hurried=True, writes=False)
 
-    def settle(self, settlements: Sequence[Settlement]) -> Future[None]:
+    def settle(
+        self, settlements: Sequence[Settlement], *, vendor: str = "", fields: Collection[str] = ()
+    ) -> Future[None]:
         """Note what became of claimed rows."""
-        return self._writer.ask(lambda db: outbox.settle(db, settlements))
 
-    def recall(self, subjects: Collection[str], *, purposes: Collection[str] | None = None) -> Future[list[str]]:
+        def work(db: sqlite3.Connection) -> None:
+            if self._ledger is not None:
+                self._ledger.note(*recording.settled(db, settlements, vendor, fields))
+            outbox.settle(db, settlements)
+
+        return self._writer.ask(work)
+
+    def recall(
+        self, subjects: Collection[str], *, purposes: Collection[str] | None = None, reason: str = "withdrawal"
+    ) -> Future[list[str]]:
         """Take back every undelivered row of these visitors or receipts."""
         wanted = list(subjects)
         only = None if purposes is None else list(purposes)
 
         def work(db: sqlite3.Connection) -> list[str]:
-            found = [row for row in outbox.rows_of(db, wanted) if only is None or row[2] in only]
-            outbox.take_back(db, self._recent, [row[0] for row in found])
-            return [row[1] for row in found]
+            found = [row for row in outbox.rows_of(db, wanted) if only is None or row.purpose in only]
+            self._take_back(db, found, reason)
+            return [row.event_id for row in found]
 
         return self._writer.ask(work, hurried=True)
 
     def recall_others(self, vendors: Collection[str]) -> Future[dict[str, int]]:
-        """Take back every row of a vendor that is not among these."""
-        known = frozenset(vendors)
+        """Take back rows of vendors that are not among these."""
+        known = list(vendors)
 
         def work(db: sqlite3.Connection) -> dict[str, int]:
-            found = dict(db.execute("SELECT vendor, count(*) FROM outbox GROUP BY vendor").fetchall())
-            gone = {name: number for name, number in found.items() if name not in known}
-            for name in gone:
-                outbox.delete(db, "vendor = ?", name)
-                self._recent.forget(name)
-            return gone
+            found = outbox.others(db, known, RECALLED_AT_ONCE)
+            self._take_back(db, found, "policy")
+            return dict(Counter(row.vendor for row in found))
 
         return self._writer.ask(work, hurried=True)
 
     def erase(self, subjects: Collection[str], *, receipt: str = "") -> Future[int]:
-        """Take back every row and delete every receipt of these."""
-        wanted = list(subjects)
+        """Take back every row, delete every receipt and destroy every key of these."""
+        wanted = [one for one in (*subjects, receipt) if one]
 
         def work(db: sqlite3.Connection) -> int:
             found = outbox.rows_of(db, wanted)
-            outbox.take_back(db, self._recent, [row[0] for row in found])
-            gone = db.execute(
-                "DELETE FROM receipts WHERE root IN (SELECT root FROM receipts WHERE id = ?)", (receipt,)
-            ).rowcount
+            roots = receipts.roots_of(db, wanted)
+            self._take_back(db, found, "erasure", keep=False)
+            destroyed = keys.destroy(db, {*wanted, *roots, *(row.person for row in found)})
+            gone = receipts.delete(db, roots)
+            if self._ledger is not None and (found or gone or destroyed):
+                self._ledger.note(erasure(gone, len(found), destroyed))
             return len(found) + gone
+
+        return self._writer.ask(work, hurried=True)
+
+    def revive(self, vendor: str = "") -> Future[dict[str, int]]:
+        """Try the dead letters of this vendor (or of all) again."""
+
+        def work(db: sqlite3.Connection) -> dict[str, int]:
+            found = outbox.revive(db, vendor, REVIVED_AT_ONCE)
+            if self._ledger is not None and found:
+                self._ledger.note(*recording.revived(db, found))
+            return dict(Counter(row.vendor for row in found))
 
         return self._writer.ask(work, hurried=True)
 
@@ -159,15 +186,57 @@ class SqliteStore:
         """When the next waiting row of this vendor may be claimed."""
         return self._writer.ask(lambda db: outbox.next_due(db, vendor), hurried=True, writes=False)
 
-    def expire(self, *, receipts_before: float, dead_before: float) -> Future[int]:
-        """Delete the receipts and the dead letters from before these times."""
+    def expire(self, *, receipts_before: float, dead_before: float, ledger_before: float = 0.0) -> Future[int]:
+        """Delete the receipts, the dead letters and the entries from before these times."""
 
         def work(db: sqlite3.Connection) -> int:
-            gone = db.execute("DELETE FROM receipts WHERE at < ?", (receipts_before,)).rowcount
-            return gone + outbox.delete(db, "dead = 1 AND created < ?", dead_before)
+            old = receipts.expire(db, receipts_before, EXPIRED_AT_ONCE)
+            letters = outbox.expire_dead(db, dead_before, EXPIRED_AT_ONCE)
+            day = int(ledger_before // 86_400)
+            destroyed = keys.expire(db, day, EXPIRED_AT_ONCE)
+            cut = self._ledger.cut(db, ledger_before) if self._ledger is not None else None
+            number = old + letters + destroyed + (cut.number if cut is not None else 0)
+            if self._ledger is not None and number:
+                self._ledger.note(retention(cut, old, letters, destroyed))
+            return number
 
         return self._writer.ask(work)
+
+    # the ledger, and keys
+
+    def note(self, entries: Sequence[Entry]) -> Future[None]:
+        """Write these into the ledger."""
+        noted = list(entries)
+
+        def work(_: sqlite3.Connection) -> None:
+            if self._ledger is not None:
+                self._ledger.note(*noted)
+
+        return self._writer.ask(work)
+
+    def secret(self, name: str, proposed: bytes) -> Future[bytes]:
+        """The secret that is kept under this name."""
+        return self._writer.ask(lambda db: keys.secret(db, name, proposed), hurried=True)
+
+    def publish(self, public: Sequence[str]) -> Future[list[str]]:
+        """Keep these public keys; all that were ever kept."""
+        kept = list(public)
+        book = self._ledger.book if self._ledger is not None else None
+        return self._writer.ask(lambda db: keys.publish(db, book, kept), hurried=True)
 
     def close(self) -> None:
         """Finish what was asked and close."""
         self._writer.close()
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        prepare(db)
+        if self._ledger is not None:
+            self._ledger.begin(db)
+
+    def _take_back(
+        self, db: sqlite3.Connection, rows: Sequence[outbox.Told], reason: str, *, keep: bool = True
+    ) -> None:
+        """Recall these rows for this reason; `keep`: their persons keep their keys."""
+        if self._ledger is not None and rows:
+            self._ledger.note(*recording.recalled(db, rows, reason, keep=keep))
+        outbox.take_back(db, self._recent, [row.seq for row in rows])

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from consent_mw.errors import StoreError
 
@@ -39,6 +39,25 @@ BUSY_FOR: Final = 5.0
 """Seconds that another process may hold the file before a request fails."""
 
 
+class Journal(Protocol):
+    """What is written at the end of a transaction that its requests made notes for."""
+
+    def noted(self) -> int:
+        """How much was noted in this transaction."""
+
+    def back(self, noted: int) -> None:
+        """Forget what was noted since."""
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Write what was noted."""
+
+    def kept(self) -> None:
+        """What was written is on disk."""
+
+    def lost(self) -> None:
+        """What was written is not on disk."""
+
+
 @dataclass(slots=True)
 class _Request:
     work: Callable[[sqlite3.Connection], Any]
@@ -54,12 +73,19 @@ class Writer:
     Raises StoreError where the file cannot be opened, made or understood.
     """
 
-    def __init__(self, path: str, prepare: Callable[[sqlite3.Connection], None], probe: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        prepare: Callable[[sqlite3.Connection], None],
+        probe: str,
+        journal: Journal | None = None,
+    ) -> None:
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._guard = threading.Lock()
         self._closed = False
         self._healthy = True
         self._probe = probe
+        self._journal = journal
         self._path = path
         self._file: tuple[int, int] | None = None
         self._emptied = time.monotonic()
@@ -171,21 +197,28 @@ class Writer:
 
     def _commit(self, db: sqlite3.Connection, group: Sequence[_Request]) -> None:
         """Do these requests in order and commit; each answers only once it is on disk."""
+        journal = self._journal
         writes = any(request.writes for request in group)
         before = db.total_changes
         try:
             if writes and self._is_gone():
                 raise StoreError("its file is no longer there")
             db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-            answers = [_do(db, request) for request in group]
+            answers = [_do(db, request, journal) for request in group]
+            if journal is not None:
+                journal.write(db)
             db.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  the thread outlives whatever one group meets
             self._healthy = self._healthy and not writes
             answers = [StoreError(f"the store failed: {error}")] * len(group)
+            if journal is not None:
+                journal.lost()
             with contextlib.suppress(sqlite3.Error):
                 if db.in_transaction:
                     db.execute("ROLLBACK")
         else:
+            if journal is not None:
+                journal.kept()
             # A claim of nothing succeeds on a full disk as well.
             self._healthy = self._healthy or db.total_changes != before
         for request, answer in zip(group, answers, strict=True):
@@ -206,9 +239,10 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _do(db: sqlite3.Connection, request: _Request) -> Any:
+def _do(db: sqlite3.Connection, request: _Request, journal: Journal | None) -> Any:
     """The answer to one request; where it fails for reasons of its own, its StoreError, and none of its changes."""
     db.execute("SAVEPOINT request")
+    noted = journal.noted() if journal is not None else 0
     try:
         answer = request.work(db)
     except sqlite3.OperationalError:
@@ -216,6 +250,8 @@ def _do(db: sqlite3.Connection, request: _Request) -> Any:
         raise
     except Exception as error:  # noqa: BLE001  one visitor's value must not fail the others' requests
         db.execute("ROLLBACK TO request")
+        if journal is not None:
+            journal.back(noted)
         answer = error if isinstance(error, StoreError) else StoreError(f"the store cannot take this: {error}")
     db.execute("RELEASE request")
     return answer

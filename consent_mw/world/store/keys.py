@@ -1,0 +1,82 @@
+"""Keys that the store keeps: one for each person, under which the ledger's digests of events are made; secrets of the
+site; and the public keys of every receipt.
+
+Rule: a person's key is random and stands nowhere else, so that with it goes what could tell whose an entry is.
+Rule: a public key that we did not sign for is not shown to anybody.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from consent_mw.wire.ledger import Book
+
+KEY_TABLES: Final = (
+    # `used` is a day, and changed once in a while only: it tells when nothing under this key is left.
+    "CREATE TABLE person_keys (person TEXT PRIMARY KEY, key TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
+    "CREATE TABLE public_keys (seq INTEGER PRIMARY KEY, jwk TEXT NOT NULL UNIQUE, code TEXT NOT NULL)",
+)
+
+USED_WITHIN: Final = 30
+"""Days that the day of a key's last use may be wrong by."""
+
+PUBLIC_KEY: Final = "public-key"
+
+_LISTED: Final = "(SELECT value FROM json_each(?))"
+_FIND: Final = f"""
+SELECT json_group_array(json_array(person, key, used)) FROM person_keys WHERE person IN {_LISTED}"""
+_MAKE: Final = """
+INSERT INTO person_keys (person, key, used)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), ? FROM json_each(?)"""
+_PUBLISH: Final = """
+INSERT INTO public_keys (jwk, code) VALUES (?, ?) ON CONFLICT (jwk) DO UPDATE SET code = excluded.code"""
+_USE: Final = f"UPDATE person_keys SET used = ? WHERE person IN {_LISTED}"
+
+
+def person_keys(db: sqlite3.Connection, persons: Collection[str], day: int, *, keep: bool = True) -> dict[str, bytes]:
+    """The key of each of these persons; of one that has none a new one, which is kept where `keep`."""
+    found = json.loads(db.execute(_FIND, (json.dumps(list(persons)),)).fetchone()[0])
+    keys = {person: key for person, key, _ in found}
+    made = {person: secrets.token_hex(32) for person in persons if person not in keys}
+    if keep:
+        if made:
+            db.execute(_MAKE, (day, json.dumps(list(made.items()))))
+        stale = [person for person, _, used in found if used < day - USED_WITHIN]
+        if stale:
+            db.execute(_USE, (day, json.dumps(stale)))
+    return {person: bytes.fromhex(key) for person, key in (keys | made).items()}
+
+
+def destroy(db: sqlite3.Connection, persons: Collection[str]) -> int:
+    """Destroy the keys of these persons; how many there were."""
+    return db.execute(f"DELETE FROM person_keys WHERE person IN {_LISTED}", (json.dumps(list(persons)),)).rowcount
+
+
+def expire(db: sqlite3.Connection, day: int, most: int) -> int:
+    """Destroy keys that nothing since this day was written under, at most so many; how many there were."""
+    sql = "DELETE FROM person_keys WHERE person IN (SELECT person FROM person_keys WHERE used < ? LIMIT ?)"
+    return db.execute(sql, (day - USED_WITHIN, most)).rowcount
+
+
+def secret(db: sqlite3.Connection, name: str, proposed: bytes) -> bytes:
+    """The secret of this name: the proposed one where there was none."""
+    db.execute("INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, proposed))
+    return bytes(db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()[0])
+
+
+def publish(db: sqlite3.Connection, book: Book | None, keys: Sequence[str]) -> list[str]:
+    """Keep these public keys; all that we ever signed for, oldest first."""
+    kept = dict(db.execute("SELECT jwk, code FROM public_keys ORDER BY seq").fetchall())
+    ours = [one for one, code in kept.items() if book is None or book.signed(PUBLIC_KEY, one, code)]
+    ours += [one for one in keys if one not in ours]
+    for one in ours:
+        # Signed anew where another key vouches now, for the day on which the earlier one is taken away.
+        code = book.sign(PUBLIC_KEY, one) if book is not None else ""
+        if kept.get(one) != code:
+            db.execute(_PUBLISH, (one, code))
+    return ours

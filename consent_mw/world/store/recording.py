@@ -1,0 +1,89 @@
+"""What the ledger is told of the outbox's changes: an entry for each vendor that a change is about.
+
+Rule: an event stands in the ledger as a digest under its person's key; of a stranger's event only the number does.
+Rule: it is told before it is done, while the rows are still there, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from consent_mw.core import ledger as entries
+from consent_mw.core.ledger import Entry, Events
+from consent_mw.core.terms import Outcome
+from consent_mw.wire.ledger import event_digest
+from consent_mw.world.store import Settlement
+from consent_mw.world.store.keys import person_keys
+from consent_mw.world.store.outbox import Told, told_by_id
+
+TOLD_AT_ONCE: Final = 1000
+"""Events that one entry tells of at most."""
+
+RETRIED: Final = "retried"
+"""What stands in the place of an outcome in the entry of a retry."""
+
+
+def settled(
+    db: sqlite3.Connection, settlements: Sequence[Settlement], vendor: str, fields: Collection[str]
+) -> list[Entry]:
+    """What came to an end at this vendor, which was sent these fields."""
+    outcomes = {one.id: one.outcome for one in settlements if one.outcome}
+    if not outcomes:
+        return []
+    rows = told_by_id(db, list(outcomes))
+    # What was recalled while it was sent has no row any more, and its person may be erased.
+    late = dict(Counter(outcomes[one] for one in outcomes.keys() - {row.id for row in rows}))
+    made: list[Entry] = []
+    for part in _parts(rows):
+        made.append(entries.delivery(part[0].vendor, fields, _events(db, part, outcomes), late))
+        late = {}
+    return [*made, entries.delivery(vendor, fields, _events(db, (), {}), late)] if late else made
+
+
+def recalled(db: sqlite3.Connection, rows: Sequence[Told], reason: str, *, keep: bool = True) -> list[Entry]:
+    """These rows are taken back; `keep`: their persons keep their keys."""
+    made: list[Entry] = []
+    for part in _parts(rows):
+        events = _events(db, part, Outcome.RECALLED.value, keep=keep)
+        made.append(entries.recall(part[0].vendor, reason, events, sum(row.attempts > 0 for row in part)))
+    return made
+
+
+def dropped(db: sqlite3.Connection, rows: Sequence[Told]) -> list[Entry]:
+    """These rows are given up to make room."""
+    return [entries.overflow(part[0].vendor, _events(db, part, Outcome.DROPPED.value)) for part in _parts(rows)]
+
+
+def revived(db: sqlite3.Connection, rows: Sequence[Told]) -> list[Entry]:
+    """These dead letters are tried again."""
+    return [entries.retry(part[0].vendor, _events(db, part, RETRIED)) for part in _parts(rows)]
+
+
+def _parts(rows: Sequence[Told]) -> Iterable[list[Told]]:
+    """The rows by vendor, in bounded parts."""
+    by_vendor: dict[str, list[Told]] = {}
+    for row in rows:
+        by_vendor.setdefault(row.vendor, []).append(row)
+    for found in by_vendor.values():
+        for start in range(0, len(found), TOLD_AT_ONCE):
+            yield found[start : start + TOLD_AT_ONCE]
+
+
+def _events(
+    db: sqlite3.Connection, rows: Sequence[Told], outcomes: Mapping[str, str] | str, *, keep: bool = True
+) -> Events:
+    """What is told of these rows, whose outcome is by their id, or the same for all."""
+    day = int(time.time() // 86_400)
+    keys = person_keys(db, {row.person for row in rows if row.person}, day, keep=keep) if rows else {}
+    numbers: Counter[str] = Counter()
+    digests: dict[str, list[str]] = {}
+    for row in rows:
+        outcome = outcomes if isinstance(outcomes, str) else outcomes[row.id]
+        numbers[outcome] += 1
+        if row.person:
+            digests.setdefault(outcome, []).append(event_digest(keys[row.person], row.event_id))
+    return Events(frozenset(row.purpose for row in rows), numbers, digests)

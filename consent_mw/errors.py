@@ -38,8 +38,18 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """Another line that a Problem is about: where, and what stands there."""
+
+    place: Place
+    text: str
+    length: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in a policy file: where, a stable kebab-case code, a sentence, and how to mend it."""
+    """One mistake in a policy file: where, a stable kebab-case code, a sentence, and how to mend it; `also` is the
+    line that matters beside it, where there is one."""
 
     place: Place
     code: str
@@ -47,6 +57,7 @@ class Problem:
     help: str = ""
     severity: Severity = Severity.ERROR
     length: int = 1
+    also: Label | None = None
 
     def __str__(self) -> str:
         head = f"{self.place}: {self.severity}[{self.code}]: {self.message}"

@@ -1,34 +1,49 @@
-"""`check`: tell every mistake in a policy file, as compilers do, or as JSON.
+"""`check`: tell every mistake in a policy file, as compilers do, or as JSON, SARIF or for GitHub.
 
 Rule: exit 1 where there are errors, with `--strict` also for warnings; 2 where there is no file to read.
+Rule: cases that stand beside the policy are looked at for rules that none of them is about.
 """
 
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import click
 
+from consent_mw.cli.findings import as_github, as_json, as_sarif, as_text
+from consent_mw.core.cases import Case
+from consent_mw.core.coverage import coverage
+from consent_mw.core.policy import Policy
 from consent_mw.errors import Problem, Severity
-from consent_mw.world.policy_file import Reading, read_policy
+from consent_mw.world.policy_file import Reading, read_cases, read_policy
 
 UNREADABLE = frozenset({"no-such-file", "unreadable-file"})
 """Codes that mean there was nothing to check."""
 
+FORMATS = ["text", "json", "sarif", "github"]
+
 
 @click.command("check")
 @click.argument("file")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people, or JSON.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", help="For people, or for programs.")
 @click.option("--strict", is_flag=True, help="Warnings count as findings.")
 def command(file: str, form: str, strict: bool) -> int:
     """Tell every mistake in the policy FILE."""
-    reading = read_policy(file)
-    if form == "json":
-        click.echo(json.dumps({"problems": [as_json(one) for one in reading.problems]}, indent=2))
-    else:
-        click.echo(as_text(reading, file))
+    reading = with_cases(read_policy(file), file)
+    match form:
+        case "json":
+            click.echo(json.dumps({"problems": [as_json(one) for one in reading.problems]}, indent=2))
+        case "sarif":
+            click.echo(json.dumps(as_sarif(reading.problems, _release()), indent=2))
+        case "github":
+            for one in reading.problems:
+                click.echo(as_github(one))
+        case _:
+            click.echo(as_text(reading, file))
     return exit_code(reading.problems, strict=strict)
 
 
@@ -39,47 +54,29 @@ def exit_code(problems: Sequence[Problem], *, strict: bool) -> int:
     return int(any(strict or one.severity is Severity.ERROR for one in problems))
 
 
-def as_json(problem: Problem) -> dict[str, str | int]:
-    """The JSON members of one Problem."""
-    return {
-        "file": problem.place.file,
-        "line": problem.place.line,
-        "column": problem.place.column,
-        "severity": problem.severity.value,
-        "code": problem.code,
-        "message": problem.message,
-        "help": problem.help,
-    }
+def with_cases(reading: Reading, file: str) -> Reading:
+    """This reading with a warning for each rule that no case is about, where cases stand beside the policy."""
+    beside = Path(file).with_suffix(".cases.toml") if reading.policy is not None else None
+    if reading.policy is None or beside is None or not beside.is_file():
+        return reading
+    book = read_cases(beside, reading.policy)
+    if book.reading.problems:
+        # `test` tells what is wrong with the cases; here nothing follows from them.
+        return reading
+    found = [*reading.problems, *_uncovered(reading.policy, book.cases, beside.name)]
+    return replace(reading, problems=tuple(sorted(found, key=lambda one: (one.place, one.code, one.message))))
 
 
-def as_text(reading: Reading, file: str) -> str:
-    """Every Problem with its source line and a caret, and a last line that counts them."""
-    lines = reading.source.split("\n")
-    return "\n".join([*(_told(one, lines) for one in reading.problems), _count(reading.problems, file)])
+def _uncovered(policy: Policy, cases: Sequence[Case], beside: str) -> Iterator[Problem]:
+    for rule in coverage(policy, cases).rules:
+        if not rule.cases:
+            message = f"no case is about {rule.sort} `{rule.name}`"
+            advice = f"write one in {beside}, where something of it is expected"
+            yield Problem(rule.place, "rule-without-case", message, advice, Severity.WARNING)
 
 
-def _told(problem: Problem, lines: Sequence[str]) -> str:
-    head, newline, help_line = str(problem).partition("\n")
-    number = problem.place.line
-    if not 0 < number <= len(lines) or not any(lines):
-        return f"{head}{newline}{help_line}\n"
-    line = lines[number - 1].rstrip("\r").replace("\t", " ")
-    shown = "".join(char if char.isprintable() else "\ufffd" for char in line)
-    before = _width(shown[: problem.place.column - 1])
-    carets = _width(shown[problem.place.column - 1 : problem.place.column - 1 + problem.length])
-    margin = " " * max(len(str(number)), 3)
-    quote = f"{margin} |\n{number:>{len(margin)}} | {shown}\n{margin} | {' ' * before}{'^' * max(carets, 1)}"
-    return f"{head}\n{quote}{newline}{help_line}\n"
-
-
-def _count(problems: Sequence[Problem], file: str) -> str:
-    if not problems:
-        return f"{file}: no problems"
-    errors = sum(one.severity is Severity.ERROR for one in problems)
-    counts = [(errors, "error"), (len(problems) - errors, "warning")]
-    words = [f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts if count]
-    return f"{' and '.join(words)} in {file}"
-
-
-def _width(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+def _release() -> str:
+    try:
+        return version("consent_mw")
+    except PackageNotFoundError:
+        return "0"

@@ -14,7 +14,8 @@ from xml.etree import ElementTree as ET
 
 import click
 
-from consent_mw.cli.check import as_json, as_text, exit_code
+from consent_mw.cli.check import exit_code
+from consent_mw.cli.findings import as_json, as_text
 from consent_mw.core.cases import Case, Difference, differences
 from consent_mw.core.coverage import Coverage, coverage
 from consent_mw.core.policy import Policy

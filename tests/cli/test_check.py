@@ -114,3 +114,43 @@ def test_a_terminal_without_unicode_gets_escapes_not_a_traceback() -> None:
     command = [sys.executable, "-c", "from consent_mw.cli import main; main()", "check", "wide_characters.toml"]
     done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_check_prints_sarif_that_names_rule_place_and_the_other_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "duplicate_cookie.toml", "--format", "sarif"]) == 1
+    log = json.loads(capsys.readouterr().out)
+    (ran,) = log["runs"]
+    (result,) = ran["results"]
+    assert (log["version"], ran["tool"]["driver"]["name"]) == ("2.1.0", "consent-mw")
+    assert [one["id"] for one in ran["tool"]["driver"]["rules"]] == ["duplicate-cookie"]
+    region = {"startLine": 29, "startColumn": 8, "endColumn": 14}
+    place = {"artifactLocation": {"uri": "duplicate_cookie.toml"}, "region": region}
+    assert (result["ruleId"], result["ruleIndex"], result["level"]) == ("duplicate-cookie", 0, "error")
+    assert result["locations"] == [{"physicalLocation": place}]
+    (other,) = result["relatedLocations"]
+    assert (other["physicalLocation"]["region"]["startLine"], other["message"]) == (21, {"text": "the first one"})
+
+
+def test_check_prints_commands_for_github(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "duplicate_cookie.toml", "--format", "github"]) == 1
+    assert capsys.readouterr().out == (
+        "::error file=duplicate_cookie.toml,line=29,col=8,title=duplicate-cookie"
+        "::cookie `_ga*` already has a rule on line 21; keep one of the two\n"
+    )
+
+
+def test_a_rule_that_no_case_is_about_is_a_warning_where_there_are_cases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.toml").write_bytes((POLICIES / "good_minimal.toml").read_bytes())
+    assert run(["check", "p.toml", "--strict"]) == 0
+    Path("p.cases.toml").write_text('[[case]]\nname = "x"\nexpect = { ask = false }\n')
+    capsys.readouterr()
+    assert [run(["check", "p.toml"]), run(["check", "p.toml", "--strict", "--format", "json"])] == [0, 1]
+    capsys.readouterr()
+    assert run(["check", "p.toml", "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)["problems"]
+    assert {one["code"] for one in told} == {"rule-without-case"}
+    Path("p.cases.toml").write_text("[[case]]\n")
+    assert run(["check", "p.toml", "--strict"]) == 0

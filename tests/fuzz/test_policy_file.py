@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from consent_mw.cli.check import as_json, as_text
+from consent_mw.cli.findings import as_json, as_text
 from consent_mw.core.decision import table_of
 from consent_mw.world.policy_file import Reading, parse_policy
 

@@ -14,6 +14,7 @@ from consent_mw.core.compiler.cookies import compile_cookies, compile_identifier
 from consent_mw.core.compiler.names import Names
 from consent_mw.core.compiler.places import compile_jurisdictions
 from consent_mw.core.compiler.report import Report
+from consent_mw.core.compiler.review import review
 from consent_mw.core.compiler.rules import (
     compile_clauses,
     compile_features,
@@ -55,6 +56,8 @@ def compile_policy(document: Document) -> Compiled:
     report = Report(document.file)
     root = Section(report, "the policy", document.root)
     policy = _compile(root, document)
+    if policy is not None and not report.failed:
+        review(policy, document.root, report)
     return Compiled(None if report.failed else policy, report.problems)
 
 

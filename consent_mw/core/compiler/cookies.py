@@ -6,9 +6,10 @@ from consent_mw.core.compiler import values
 from consent_mw.core.compiler.names import Names, listed_tables
 from consent_mw.core.compiler.report import quoted
 from consent_mw.core.compiler.section import Section
-from consent_mw.core.document import Kind
+from consent_mw.core.document import Kind, Node
 from consent_mw.core.policy import DAY, CookieRule, IdentifierRule, Site
 from consent_mw.core.terms import SameSite
+from consent_mw.errors import Label
 
 BROWSERS_KEEP = 400 * DAY
 """No browser keeps a cookie for longer (RFC 6265bis 5.5)."""
@@ -36,7 +37,7 @@ def compile_identifier(root: Section, site: Site, names: Names) -> IdentifierRul
 def compile_cookies(root: Section, identifier: IdentifierRule | None, names: Names) -> tuple[CookieRule, ...]:
     """`[[cookie]]`: each name or beginning of names once."""
     reserved = (*OWN, *((identifier.cookie,) if identifier else ()))
-    seen: dict[str, int] = {}
+    seen: dict[str, Node] = {}
     rules = []
     for section in listed_tables(root, "cookie", root.report):
         rule = _cookie(section, names)
@@ -44,12 +45,14 @@ def compile_cookies(root: Section, identifier: IdentifierRule | None, names: Nam
         if entry is None or not rule.pattern:
             continue
         if rule.pattern in seen:
-            message = f"cookie {quoted(rule.pattern)} already has a rule on line {seen[rule.pattern]}"
-            root.report.error(entry.node, "duplicate-cookie", message, "keep one of the two")
+            first = seen[rule.pattern]
+            message = f"cookie {quoted(rule.pattern)} already has a rule on line {first.place.line}"
+            also = Label(first.place, "the first one", first.length)
+            root.report.error(entry.node, "duplicate-cookie", message, "keep one of the two", also)
         if rule.pattern in reserved:
             message = f"cookie {quoted(rule.pattern)} is our own, so no rule can name it"
             root.report.error(entry.node, "reserved-cookie", message, "remove the rule")
-        seen.setdefault(rule.pattern, entry.node.place.line)
+        seen.setdefault(rule.pattern, entry.node)
         rules.append(rule)
     return tuple(rules)
 

@@ -13,7 +13,7 @@ from consent_mw.core.document import Entry, Kind, Node
 from consent_mw.core.policy import ANYWHERE, DAY, Geo, Jurisdiction
 from consent_mw.core.regions import expand, region_help
 from consent_mw.core.terms import Banner, Regime
-from consent_mw.errors import Place
+from consent_mw.errors import Label, Place
 
 
 def compile_jurisdictions(root: Section, names: Names) -> tuple[Jurisdiction, ...]:
@@ -40,29 +40,32 @@ class _Claims:
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        self.owners: dict[str, tuple[str, Place]] = {}
+        self.owners: dict[str, tuple[str, Place, int]] = {}
         self.sound = True
 
     def claim(self, name: str, regions: frozenset[str], node: Node) -> None:
         """Give these regions to this jurisdiction; those that another has are an error."""
-        taken = sorted(region for region in regions if self.owners.get(region, (name,))[0] != name)
+        taken = sorted(
+            region for region in regions if (owned := self.owners.get(region)) is not None and owned[0] != name
+        )
         for region in regions:
-            self.owners.setdefault(region, (name, node.place))
+            self.owners.setdefault(region, (name, node.place, node.length))
         if not taken:
             return
-        owner, place = self.owners[taken[0]]
+        owner, place, length = self.owners[taken[0]]
         if taken == [ANYWHERE]:
             message = f"jurisdiction {quoted(name)} is a second catch-all"
-            self.report.error(
-                node, "second-catch-all", message, f"{quoted(owner)} is the first, on line {place.line}"
-            )
+            also = Label(place, "the first one", 3)
+            advice = f"{quoted(owner)} is the first, on line {place.line}"
+            self.report.error(node, "second-catch-all", message, advice, also)
             return
         which = (
             node.text if len(taken) == len(regions) else ", ".join(taken[:5]) + (", ..." if len(taken) > 5 else "")
         )
         message = f"jurisdictions {quoted(owner)} and {quoted(name)} both claim {quoted(which)}"
         advice = f"{quoted(owner)} claims it on line {place.line}; a region has one regime"
-        self.report.error(node, "overlapping-regions", message, advice)
+        also = Label(place, f"claimed by {quoted(owner)} here", length)
+        self.report.error(node, "overlapping-regions", message, advice, also)
 
 
 def _jurisdiction(entry: Entry, section: Section, names: Names, claims: _Claims) -> Jurisdiction:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from consent_mw.core.compiler.codes import CODES
 from consent_mw.core.document import Entry, Node
-from consent_mw.errors import Place, Problem, Severity
+from consent_mw.errors import Label, Place, Problem, Severity
 
 
 class Report:
@@ -21,13 +21,17 @@ class Report:
         self.file = file
         self._found: dict[tuple[Place, str, str], Problem] = {}
 
-    def error(self, at: Node | Entry | Place, code: str, message: str, advice: str = "") -> None:
+    def error(
+        self, at: Node | Entry | Place, code: str, message: str, advice: str = "", also: Label | None = None
+    ) -> None:
         """Note a mistake that keeps the policy from loading."""
-        self._note(at, code, message, advice, Severity.ERROR)
+        self._note(at, code, message, advice, Severity.ERROR, also)
 
-    def warning(self, at: Node | Entry | Place, code: str, message: str, advice: str = "") -> None:
+    def warning(
+        self, at: Node | Entry | Place, code: str, message: str, advice: str = "", also: Label | None = None
+    ) -> None:
         """Note something that is allowed and probably not meant."""
-        self._note(at, code, message, advice, Severity.WARNING)
+        self._note(at, code, message, advice, Severity.WARNING, also)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -39,11 +43,19 @@ class Report:
         """Whether there is an error among them."""
         return any(one.severity is Severity.ERROR for one in self._found.values())
 
-    def _note(self, at: Node | Entry | Place, code: str, message: str, advice: str, severity: Severity) -> None:
+    def _note(
+        self,
+        at: Node | Entry | Place,
+        code: str,
+        message: str,
+        advice: str,
+        severity: Severity,
+        also: Label | None,
+    ) -> None:
         if code not in CODES:
             raise ValueError(f"code {code!r} is not documented")
         place, length = (at, 1) if isinstance(at, Place) else (at.place, at.length)
-        self._found.setdefault((place, code, message), Problem(place, code, message, advice, severity, length))
+        self._found.setdefault((place, code, message), Problem(place, code, message, advice, severity, length, also))
 
 
 def quoted(text: str) -> str:

@@ -21,6 +21,7 @@ from consent_mw.core.compiler.section import Section
 from consent_mw.core.document import Kind
 from consent_mw.core.policy import Clause, Feature, Purpose, SignalEffect, SignalRule
 from consent_mw.core.terms import Effect, Signal
+from consent_mw.errors import Label
 
 
 def compile_clauses(root: Section, names: Names) -> tuple[Clause, ...]:
@@ -40,7 +41,9 @@ def compile_clauses(root: Section, names: Names) -> tuple[Clause, ...]:
         entry = section.node.entries["id"]
         if name in known.places:
             message = f"clause {quoted(name)} is already defined on line {known.places[name].line}"
-            root.report.error(entry.node, "duplicate-clause", message, "ids are cited by rules; give each its own")
+            advice = "ids are cited by rules; give each its own"
+            also = Label(known.places[name], "the first one", entry.node.length)
+            root.report.error(entry.node, "duplicate-clause", message, advice, also)
             continue
         known.places[name] = entry.node.place
         clauses.append(Clause(name, text, section.place, informational))

@@ -7,17 +7,20 @@ Rule: cases that stand beside the policy are looked at for rules that none of th
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import click
 
 from consent_mw.cli.findings import as_github, as_json, as_sarif, as_text
 from consent_mw.core.cases import Case
-from consent_mw.core.coverage import coverage
+from consent_mw.core.coverage import CARRIED_OUT, coverage
 from consent_mw.core.policy import Policy
+from consent_mw.core.schema import policy_schema
 from consent_mw.errors import Problem, Severity
 from consent_mw.world.policy_file import Reading, read_cases, read_policy
 
@@ -28,12 +31,23 @@ FORMATS = ["text", "json", "sarif", "github"]
 
 
 @click.command("check")
-@click.argument("file")
+@click.argument("file", required=False)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", help="For people, or for programs.")
 @click.option("--strict", is_flag=True, help="Warnings count as findings.")
-def command(file: str, form: str, strict: bool) -> int:
+@click.option("--clauses", is_flag=True, help="Tell which rules and cases each sentence of the policy rests on.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of policy files, for editors, and check nothing.")
+def command(file: str | None, form: str, strict: bool, clauses: bool, schema: bool) -> int:
     """Tell every mistake in the policy FILE."""
+    if schema:
+        click.echo(json.dumps(policy_schema(), indent=2))
+        return 0
+    if file is None:
+        raise click.UsageError("Missing argument 'FILE'.")
     reading = with_cases(read_policy(file), file)
+    if clauses and reading.policy is not None:
+        told = rested(reading.policy, cases_beside(reading.policy, file))
+        click.echo(json.dumps({"clauses": told}, indent=2, ensure_ascii=False) if form == "json" else _rested(told))
+        return exit_code(reading.problems, strict=strict)
     match form:
         case "json":
             click.echo(json.dumps({"problems": [as_json(one) for one in reading.problems]}, indent=2))
@@ -56,15 +70,63 @@ def exit_code(problems: Sequence[Problem], *, strict: bool) -> int:
 
 def with_cases(reading: Reading, file: str) -> Reading:
     """This reading with a warning for each rule that no case is about, where cases stand beside the policy."""
-    beside = Path(file).with_suffix(".cases.toml") if reading.policy is not None else None
-    if reading.policy is None or beside is None or not beside.is_file():
+    cases = cases_beside(reading.policy, file) if reading.policy is not None else ()
+    if reading.policy is None or not cases:
         return reading
-    book = read_cases(beside, reading.policy)
-    if book.reading.problems:
-        # `test` tells what is wrong with the cases; here nothing follows from them.
-        return reading
-    found = [*reading.problems, *_uncovered(reading.policy, book.cases, beside.name)]
+    found = [*reading.problems, *_uncovered(reading.policy, cases, Path(file).with_suffix(".cases.toml").name)]
     return replace(reading, problems=tuple(sorted(found, key=lambda one: (one.place, one.code, one.message))))
+
+
+def cases_beside(policy: Policy, file: str) -> Sequence[Case]:
+    """The cases that stand beside a policy; none where they have mistakes, which `test` tells."""
+    beside = Path(file).with_suffix(".cases.toml")
+    if not beside.is_file():
+        return ()
+    book = read_cases(beside, policy)
+    return () if book.reading.problems else book.cases
+
+
+def rested(policy: Policy, cases: Sequence[Case]) -> list[dict[str, object]]:
+    """Each clause with the rules that carry it out, where they do, and the cases that put them to the test."""
+    rules = coverage(policy, cases).rules
+    return [
+        {
+            "id": clause.id,
+            "text": clause.text,
+            "informational": clause.informational or None,
+            "rules": [
+                {
+                    "kind": rule.sort,
+                    "name": rule.name,
+                    "file": rule.place.file,
+                    "line": rule.place.line,
+                    "carried_out": CARRIED_OUT[rule.sort],
+                    "cases": list(rule.cases),
+                }
+                for rule in rules
+                if clause.id in rule.clauses
+            ],
+        }
+        for clause in policy.clauses
+    ]
+
+
+def _rested(told: Sequence[dict[str, Any]]) -> str:
+    lines: list[str] = []
+    for clause in told:
+        quoted = f"“{clause['text']}”"
+        lines += [
+            f"clause {clause['id']}",
+            *textwrap.wrap(quoted, 110, initial_indent="    ", subsequent_indent="    "),
+        ]
+        if clause["informational"]:
+            lines.append(f"    nothing enforces it: {clause['informational']}")
+        for rule in clause["rules"]:
+            lines.append(f"    {rule['file']}:{rule['line']}: {rule['kind']} `{rule['name']}`: {rule['carried_out']}")
+            lines += [f"        case: {one}" for one in rule["cases"]] or ["        no case"]
+        lines.append("")
+    bare = sum(not one["rules"] and not one["informational"] for one in told)
+    return "\n".join([*lines, f"{len(told)} clauses, {bare or 'none'} of them without a rule"])
 
 
 def _uncovered(policy: Policy, cases: Sequence[Case], beside: str) -> Iterator[Problem]:

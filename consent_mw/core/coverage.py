@@ -14,6 +14,17 @@ from consent_mw.core.policy import Clause, Policy
 from consent_mw.core.terms import Signal
 from consent_mw.errors import Place
 
+CARRIED_OUT = {
+    "purpose": "the decision of every request",
+    "jurisdiction": "where the address is, and the banner",
+    "signal": "the decision, the Tk field and the well-known resources",
+    "identifier": "the cookie that pages set",
+    "cookie": "the Cookie and Set-Cookie fields of every request and answer",
+    "vendor": "what is queued and delivered, and which hosts a page may load",
+    "feature": "what the app is told, and what `state` says",
+}
+"""Where a rule of each sort is carried out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Covered:

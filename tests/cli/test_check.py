@@ -154,3 +154,25 @@ def test_a_rule_that_no_case_is_about_is_a_warning_where_there_are_cases(
     assert {one["code"] for one in told} == {"rule-without-case"}
     Path("p.cases.toml").write_text("[[case]]\n")
     assert run(["check", "p.toml", "--strict"]) == 0
+
+
+def test_each_clause_is_told_with_its_rules_and_cases(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(POLICIES.parents[1] / "consent_mw" / "profiles")
+    assert run(["check", "mixmax-2018.toml", "--clauses", "--format", "json"]) == 0
+    told = {one["id"]: one for one in json.loads(capsys.readouterr().out)["clauses"]}
+    (rule,) = told["dnt"]["rules"]
+    assert (rule["kind"], rule["name"], rule["cases"]) == (
+        "signal",
+        "dnt",
+        ["Do Not Track is not supported, and the answer says so"],
+    )
+    assert [one["id"] for one in told.values() if not one["rules"] and not one["informational"]] == []
+    assert run(["check", "mixmax-2018.toml", "--clauses"]) == 0
+    assert "none of them without a rule" in capsys.readouterr().out
+
+
+def test_check_prints_the_schema_for_editors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "--schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "A policy of consent_mw"

@@ -93,8 +93,8 @@ class Reader:
 
     def read(self, log: str) -> None:
         """Count the visits of this log. Raises OSError where it cannot be read."""
-        with _opened(log) as stream:
-            for number, line in enumerate(_lines_of(stream), 1):
+        with opened(log) as stream:
+            for number, line in enumerate(lines_of(stream), 1):
                 self._count.lines += 1
                 self._take(line, log, number)
                 if not number % TOLD_EVERY:
@@ -162,7 +162,8 @@ def _keyring() -> Keyring | None:
 
 
 @contextmanager
-def _opened(log: str) -> Iterator[BinaryIO | gzip.GzipFile]:
+def opened(log: str) -> Iterator[BinaryIO | gzip.GzipFile]:
+    """The bytes of this file, of a compressed one what it holds, and of `-` the input's."""
     if log == "-":
         yield sys.stdin.buffer
         return
@@ -175,7 +176,7 @@ def _opened(log: str) -> Iterator[BinaryIO | gzip.GzipFile]:
         yield raw
 
 
-def _lines_of(stream: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
+def lines_of(stream: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
     """Lines, each cut at the longest that is read; what is beyond is skipped, so that no file needs memory."""
     while line := _next(stream):
         yield line

@@ -119,6 +119,13 @@ def read_profile(name: str) -> str:
     return (resources.files("consent_mw") / "profiles" / f"{name}.toml").read_text(encoding="utf-8")
 
 
+def read_profile_cases(name: str) -> str:
+    """The cases of the built-in policy of this name. Raises KeyError for a name not in `profile_names()`."""
+    if name not in profile_names():
+        raise KeyError(name)
+    return (resources.files("consent_mw") / "profiles" / f"{name}.cases.toml").read_text(encoding="utf-8")
+
+
 def _parse(text: str, file: str, base: Path | None, digest: str) -> Reading:
     source = text.removeprefix("\ufeff")  # some editors put a byte order mark
     document = parse_toml(source, file, digest)

@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from consent_mw.asgi.enforcement import Enforcement
-from consent_mw.asgi.jar import Jar
+from consent_mw.asgi.jar import FOR_EVER, Jar
 from consent_mw.asgi.observe import Observation
-from consent_mw.asgi.ruleset import Place, Route, Ruleset
+from consent_mw.asgi.ruleset import Bearing, Place, Route, Ruleset
 from consent_mw.asgi.visit import Visit
 from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.decision import Decision, decide
@@ -266,19 +266,20 @@ class Exchange:
     def respond(self, answer: ResponseHead, hop: frozenset[bytes] = frozenset()) -> Reply:
         """What the browser gets of this answer's head, and what is done on the way; `hop` names fields that were
         for a proxy alone."""
-        again = answer.replies is not None and self._answers_alike()
+        bearing = self.bearing() if answer.replies is not None and not self.gate.failing else None
         reply = self._respond(answer, hop)
-        if again:
-            self._give_again(answer, reply)
+        if bearing is not None:
+            self._give_again(answer, reply, bearing)
         return reply
 
     def respond_again(self, answer: ResponseHead) -> Reply | None:
         """The reply that this very head got before under the same decision, if nothing else bears on it; reported and
         counted once more."""
         replies = answer.replies
-        if not replies or not self._answers_alike():
+        bearing = self.bearing() if replies else None
+        if not replies or bearing is None or self.gate.failing:
             return None
-        known = replies.get(self._reply_key())
+        known = replies.get(bearing)
         if not isinstance(known, Reply):
             return None
         if known.dropped:
@@ -286,18 +287,25 @@ class Exchange:
         self.gate.reporter.report(self, answer.status, known.page)
         return known
 
-    def _answers_alike(self) -> bool:
-        """Whether nothing but the decision and what was asked for bears on the reply."""
+    def bearing(self) -> Bearing | None:
+        """What bears on the reply, until `alike_until` and for as long as the store does not fail; None where it is
+        more than the decision and what was asked for."""
         enforcement = self.enforcement
         if enforcement is None or self._visit is not None or self.route is not Route.FORWARD:
-            return False
+            return None
         if enforcement.shows or (enforcement.identifies and self.identifier is None):
-            return False
+            return None
         if enforcement.ends and self._ends_cookies():
-            return False
+            return None
+        if not self.rules.enforced or self.now > self.alike_until:
+            return None
+        return self.rules.bearing(enforcement, self.seen)
+
+    @property
+    def alike_until(self) -> float:
+        """When the consent cookie is to be issued anew (seconds since 1970)."""
         issued = self.consent.issued
-        old = issued and self.now - issued > REISSUE_AFTER
-        return self.rules.enforced and not old and not self.gate.failing
+        return issued + REISSUE_AFTER if issued else FOR_EVER
 
     def _ends_cookies(self) -> bool:
         """Whether the browser still sends what its no ended."""
@@ -306,11 +314,7 @@ class Exchange:
             known = self.jar.ends[self.number] = bool(self.expired_after_a_no())
         return known
 
-    def _reply_key(self) -> tuple[Enforcement | None, bool, bool, bytes, bool]:
-        asked = self.seen
-        return self.enforcement, asked.document, asked.frame, asked.method, b"cookie" in asked.seen
-
-    def _give_again(self, answer: ResponseHead, reply: Reply) -> None:
+    def _give_again(self, answer: ResponseHead, reply: Reply, bearing: Bearing) -> None:
         """Remember this reply for the next answer with this very head."""
         replies = answer.replies
         told = self.spoke or not OUTBOUND_RESERVED.isdisjoint(answer.seen)
@@ -319,10 +323,10 @@ class Exchange:
         dated = any(field[0] == b"set-cookie" and b"expires" in field[1].lower() for field in answer.fields)
         each = REPLY_COSTS + sum(len(field[2]) for field in reply.fields)
         # What was looked at twice may have changed in between: a store fails in a thread of its own.
-        if dated or len(replies) >= REPLIES_KEPT // each or not self._answers_alike():
+        if dated or len(replies) >= REPLIES_KEPT // each or self.bearing() is not bearing or self.gate.failing:
             return
         reply.rendered = {}
-        replies[self._reply_key()] = reply
+        replies[bearing] = reply
 
     def _respond(self, answer: ResponseHead, hop: frozenset[bytes]) -> Reply:
         seen = answer.seen

@@ -51,7 +51,8 @@ T = TypeVar("T")
 
 
 class Gate:
-    """Decides about every request. Made once, started before the first request, stopped after the last."""
+    """Decides about every request. Made once, started before the first request, stopped after the last. `now` says
+    the time, in seconds since 1970."""
 
     rules: Ruleset
 
@@ -77,7 +78,7 @@ class Gate:
         self.store: Store | None = None
         self._store_url = store_url
         self._lent = store
-        self._clock = clock
+        self.now = clock
         self._delivery: Delivery | None = None
         self._starting: asyncio.Lock | None = None
         self._in_force = False
@@ -184,10 +185,6 @@ class Gate:
         self._delivery = None
         self._starting = None
 
-    def now(self) -> float:
-        """The time, in seconds since 1970."""
-        return self._clock()
-
     def count(self, name: str, by: int = 1) -> None:
         """Count something by a fixed name; never by anything that a visitor sends."""
         self.counts[name] += by
@@ -213,7 +210,7 @@ class Gate:
         exchange = Exchange(self, rules, route, seen)
         if route is Route.PASS:
             return exchange
-        now = self._clock()
+        now = self.now()
         jar = self._jar(rules, seen, now)
         place = self._place(rules, seen, peer)
         # A decision depends on these alone, so that what followed from them is found by one number.
@@ -280,7 +277,7 @@ class Gate:
 
     def consent_cookie(self, rules: Ruleset, consent: Consent) -> bytes:
         """The Set-Cookie line that keeps this consent in the browser."""
-        fresh = replace(consent, issued=int(self._clock()))
+        fresh = replace(consent, issued=int(self.now()))
         value = self.keyring.sign_consent(fresh)
         return cookies.make_set_cookie(
             rules.consent_cookie, value.encode(), max_age=CONSENT_LASTS, domain=rules.cookie_domain
@@ -301,7 +298,7 @@ class Gate:
             return []
         if exchange.identifier is not None or not self.healthy or self.is_bot(exchange):
             return []
-        day = int(self._clock()) // DAY
+        day = int(self.now()) // DAY
         token = self.keyring.sign_identifier(secrets.token_bytes(16), day)
         exchange.identifier = self.keyring.read_identifier(token)
         rules = exchange.rules

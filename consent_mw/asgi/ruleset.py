@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.jar import Jar
+from consent_mw.asgi.observe import Observation
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import CookieRule, Policy
 from consent_mw.core.terms import Mode, Whereabouts
@@ -48,6 +49,9 @@ DECISIONS_KEPT: Final = 1024
 NAMES_KEPT: Final = 8192
 """Bound of the cookie names whose rule is remembered; names come from visitors, so they are not trusted to be few."""
 
+BEARINGS_KEPT: Final = 1024
+"""Bound of what bears on replies; a method is for visitors to choose, so they are not trusted to be few."""
+
 LONGEST_KEPT: Final = 256
 """Bytes of a visitor's text beyond which it is not kept as a key of any cache."""
 
@@ -65,6 +69,17 @@ class Place:
     def address(self) -> str:
         """The visitor's address; empty where it is not known."""
         return "" if self.client is None else str(self.client)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bearing:
+    """All of a request that bears on a reply which is given again; one object each, so that it is found by itself."""
+
+    enforcement: Enforcement
+    document: bool
+    frame: bool
+    method: bytes
+    cookies: bool
 
 
 class Route(Enum):
@@ -96,12 +111,13 @@ class Ruleset:
         self.own_parties = (domain,) if domain else ()
         self._exact = frozenset(one.encode() for one in policy.scope.exclude if not one.endswith("*"))
         self._under = tuple(one[:-1].encode() for one in policy.scope.exclude if one.endswith("*"))
-        self._elsewhere = (self.prefix, WELL_KNOWN)
-        self._excluding = bool(self._exact or self._under)
+        self.apart = (self.prefix, WELL_KNOWN)
+        self.excluding = bool(self._exact or self._under)
         self._rules: dict[bytes, CookieRule | None] = {}
         # Here and not in the gate, so that a reload can never pair a place with another policy's jurisdiction.
         self.places: Remembered[tuple[str, bytes], Place] = Remembered(PLACES_KEPT)
         self._enforcements: dict[str, Enforcement] = {}
+        self._bearings: dict[tuple[Enforcement, bool, bool, bytes, bool], Bearing] = {}
         self._peers: Remembered[str, bool] = Remembered(PLACES_KEPT)
         self._settled: Remembered[tuple[tuple[Location, ...], bool], tuple[Settled, int]] = Remembered(SETTLED_KEPT)
         self._numbers: dict[tuple[str, Whereabouts], int] = {}
@@ -113,14 +129,15 @@ class Ruleset:
     def forget(self) -> None:
         """Remember nothing of visitors; to be told when others are in force. What is under way asks once more."""
         self._enforcements.clear()
+        self._bearings.clear()
         self.unanswered.clear()
         self.jars.clear()
         self.places.clear()
 
     def route(self, path: bytes) -> Route:
         """Where a request for this raw path (without its query) goes."""
-        if not path.startswith(self._elsewhere):
-            return Route.PASS if self._excluding and self.excludes(path) else Route.FORWARD
+        if not path.startswith(self.apart):
+            return Route.PASS if self.excluding and self.excludes(path) else Route.FORWARD
         if path.startswith(self.prefix) and path[len(self.prefix) : len(self.prefix) + 1] in (b"", b"/"):
             return Route.OURS
         if path.startswith(DNT_RESOURCE) or path == GPC_RESOURCE:
@@ -129,7 +146,7 @@ class Ruleset:
 
     def excludes(self, path: bytes) -> bool:
         """Whether `[scope] exclude` names this path; one that two readers could take for two places is not."""
-        if not self._excluding:
+        if not self.excluding:
             return False
         plain = unquote_to_bytes(path)
         if b"%2f" in path.lower() or any(
@@ -179,6 +196,16 @@ class Ruleset:
             if len(self._enforcements) >= DECISIONS_KEPT:
                 self._enforcements.clear()
             known = self._enforcements[decision.digest] = Enforcement(self, decision)
+        return known
+
+    def bearing(self, enforcement: Enforcement, asked: Observation) -> Bearing:
+        """What bears on the reply to this request, if nothing else does."""
+        key = (enforcement, asked.document, asked.frame, asked.method, b"cookie" in asked.seen)
+        known = self._bearings.get(key)
+        if known is None:
+            if len(self._bearings) >= BEARINGS_KEPT:
+                self._bearings.clear()
+            known = self._bearings[key] = Bearing(*key)
         return known
 
     def trusts(self, peer: str) -> bool:

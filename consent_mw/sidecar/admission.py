@@ -1,7 +1,7 @@
 """Admissions: what became of a request's header block, for the next request that brings the very same one.
 
 Rule: found only by all bytes of the block, for the same peer, under the same policy and keys, and before anything in
-it grows old; a body, an upgrade, an expectation or another method is looked at anew.
+it grows old; a body, an upgrade, an expectation or another method than GET is looked at anew.
 Rule: the decision is not skipped: it is the one that these bytes had, and it can have no other.
 """
 
@@ -15,9 +15,9 @@ from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.gate import Gate
 from consent_mw.asgi.jar import Jar
 from consent_mw.asgi.observe import Observation
-from consent_mw.asgi.ruleset import Place, Route, Ruleset
-from consent_mw.wire.remembered import Remembered
-from consent_mw.wire.request_head import RequestHead, target_of
+from consent_mw.asgi.ruleset import Bearing, Place, Route, Ruleset
+from consent_mw.wire.known import PlainKnown, known
+from consent_mw.wire.request_head import RequestHead
 
 ADMISSIONS_KEPT: Final = 2048
 """Bound of the header blocks that are remembered, twice."""
@@ -29,85 +29,86 @@ MOST_FIELDS_KEPT: Final = 64
 
 @dataclass(slots=True)
 class Admission:
-    """What became of one header block. `rest` is what went to the upstream after the request line; `filtered` is
-    whether cookies were dropped from it."""
+    """What became of one header block. `filtered` is whether cookies were dropped from it; `bearing` is what bears on
+    the reply, None where more does than can be told beforehand."""
 
+    rules: Ruleset
+    peer: str
+    secure: bool
+    filtered: bool
+    bearing: Bearing | None
     head: RequestHead
     seen: Observation
-    rules: Ruleset
     jar: Jar
     place: Place
     enforcement: Enforcement
     number: int
-    rest: bytes
-    filtered: bool
-    peer: str
-    secure: bool
 
-
-@dataclass(slots=True)
-class Admitted:
-    """A request that was admitted without another look: its head (but for the target), and what goes upstream."""
-
-    head: RequestHead
-    target: bytes
-    exchange: Exchange
-    rendered: bytes
+    def exchange(self, gate: Gate, target: bytes) -> Exchange:
+        """The exchange for a request that asks for this target with this block."""
+        exchange = Exchange(gate, self.rules, Route.FORWARD, self.seen.elsewhere(target))
+        exchange.enter(self.jar, self.place, int(gate.now()), self.enforcement, self.number)
+        return exchange
 
 
 class Admissions:
     """The admissions of one process."""
 
     def __init__(self) -> None:
-        self._known: Remembered[bytes, Admission] = Remembered(ADMISSIONS_KEPT)
+        self._known: PlainKnown[Admission] = known(ADMISSIONS_KEPT)
 
-    def find(self, raw: bytes, gate: Gate, peer: str, *, secure: bool) -> Admitted | None:
-        """The admission of this request head, if its header block is known and still holds."""
-        line, _, block = raw.partition(b"\r\n")
-        known = self._known.get(block)
-        if known is None or known.peer != peer or known.secure is not secure or known.rules is not gate.rules:
+    def find(self, raw: bytes, gate: Gate, peer: str, secure: bool) -> tuple[Admission, bytes] | None:
+        """The admission of this request head, if its header block is known and still holds, and what goes upstream
+        for it. Such a head is whole, and nothing follows it: its block came alone before."""
+        rules = gate.rules
+        found = self._known.request(raw, gate.now(), rules.apart)
+        if found is None:
             return None
-        target = target_of(line, known.head.method)
-        if target is None:
+        admission = found[0]
+        if (
+            admission.rules is not rules
+            or admission.peer != peer
+            or admission.secure is not secure
+            or gate.bypassed
+            or (rules.excluding and rules.excludes(target_of(found[1]).partition(b"?")[0]))
+        ):
             return None
-        seen = known.seen.elsewhere(target)
-        now = gate.now()
-        if now > known.jar.until or gate.bypassed or known.rules.route(seen.path) is not Route.FORWARD:
-            return None
-        exchange = Exchange(gate, known.rules, Route.FORWARD, seen)
-        exchange.enter(known.jar, known.place, int(now), known.enforcement, known.number)
-        if known.filtered:
-            gate.count("cookie_dropped")
-        return Admitted(known.head, target, exchange, line + known.rest)
+        if admission.filtered:
+            gate.counts["cookie_dropped"] += 1
+        return found
 
     def keep(self, head: RequestHead, exchange: Exchange, rendered: bytes, peer: str, *, secure: bool) -> None:
         """Remember what became of this request's header block, if it is one that can come again."""
         block = head.block
         ordinary = head.length == 0 and not (head.upgrade or head.continues or head.http10 or b"via" in head.seen)
-        if not ordinary or not 0 < len(block) <= LONGEST_BLOCK_KEPT or head.method not in (b"GET", b"HEAD"):
+        if not ordinary or not 0 < len(block) <= LONGEST_BLOCK_KEPT or head.method != b"GET":
             return
         if len(head.fields) > MOST_FIELDS_KEPT:
             return
         enforcement, place = exchange.enforcement, exchange.place
         if enforcement is None or place is None or exchange.rules.partial or exchange.route is not Route.FORWARD:
             return
-        rest = rendered[rendered.index(b"\r\n") :]
-        filtered = (
-            bool(exchange.jar.joined) and exchange.jar.remaining.get(exchange.number) is not exchange.jar.joined
-        )
-        self._known.keep(
-            block,
-            Admission(
-                _without_fields(head), exchange.seen, exchange.rules, exchange.jar, place, enforcement,
-                exchange.number, rest, filtered and exchange.rules.enforced, peer, secure,
-            ),
+        jar = exchange.jar
+        filtered = bool(jar.joined) and jar.remaining.get(exchange.number) is not jar.joined
+        # The reply to who closes is written otherwise.
+        bearing = exchange.bearing() if head.keep_alive else None
+        until = jar.until if bearing is None else min(jar.until, exchange.alike_until)
+        admission = Admission(
+            exchange.rules, peer, secure, filtered and exchange.rules.enforced, bearing,
+            _without_fields(head), exchange.seen, jar, place, enforcement, exchange.number,
         )  # fmt: skip
+        self._known.keep(block, admission, until, rendered[rendered.index(b"\r\n") :])
 
     def forget(self) -> None:
         """Remember nothing: of what was in force before, nothing holds any longer."""
         self._known.clear()
 
 
+def target_of(rendered: bytes) -> bytes:
+    """The target of a request that is sent on."""
+    return rendered[4 : rendered.index(b" ", 4)]
+
+
 def _without_fields(head: RequestHead) -> RequestHead:
-    """This head as far as it is looked at again: its fields went into `rest`, and there can be many of them."""
+    """This head as far as it is looked at again: its fields went into what is sent, and there can be many of them."""
     return replace(head, fields=[], block=b"")

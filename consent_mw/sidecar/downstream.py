@@ -13,8 +13,10 @@ import socket
 import struct
 from typing import cast
 
+from consent_mw.sidecar.admission import Admission, target_of
 from consent_mw.sidecar.h2_connection import PREFACE, H2Client
 from consent_mw.sidecar.outlet import Http1Outlet, phrase
+from consent_mw.sidecar.passage import Passage
 from consent_mw.sidecar.plane import Plane
 from consent_mw.sidecar.relay import METHODS, Relay
 from consent_mw.wire.body import MalformedBodyError, RequestBody, body_of
@@ -51,7 +53,8 @@ class Client(asyncio.Protocol):
         self._searched = 0
         self._skipped = False
         self._served = False
-        self._relay: Relay | None = None
+        self.relay: Relay | Passage | None = None
+        self._passage: Passage | None = None
         self._body: RequestBody | None = None
         self._pauses: set[str] = set()
         self._advancing = False
@@ -83,10 +86,14 @@ class Client(asyncio.Protocol):
         if self._over:
             return
         if self._tunnel:
-            if self._relay is not None:
-                self._relay.forward_raw(data)
+            if self.relay is not None:
+                self.relay.forward_raw(data)
             return
-        if self._relay is None and not self._buffer:
+        if self.relay is None and not self._buffer:
+            found = self.plane.admissions.find(data, self.plane.gate, self.peer, self.secure)
+            if found is not None:
+                self._admit(*found)
+                return
             # The end is looked for by itself: `find` says -1, which is 4 less than the length of three bytes.
             ends = data.endswith(b"\r\n\r\n") and data.find(b"\r\n\r\n") == len(data) - 4
             if ends and len(data) <= LONGEST_HEAD and data[0] != 13:
@@ -100,7 +107,7 @@ class Client(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A browser that sends no more is either gone or waits for its answer, and nobody can tell which: an
         answer that comes at once is still sent, then the request is given up."""
-        if self._over or self._tunnel or self.secure or self._relay is None or self._body is not None:
+        if self._over or self._tunnel or self.secure or self.relay is None or self._body is not None:
             return False
         self._leaving = True
         self.plane.now = self._loop.time()
@@ -111,21 +118,23 @@ class Client(asyncio.Protocol):
         """The browser is gone: what it asked for is given up."""
         self.plane.connections.discard(self)
         self._over = True
-        relay, self._relay = self._relay, None
+        relay, self.relay = self.relay, None
         if relay is not None:
             relay.cancel()
+        # Neither holds the other any longer.
+        self.relay = self._passage = None
 
     def pause_writing(self) -> None:
         """The browser reads slower than the upstream sends."""
         self.stalled = True
-        if self._relay is not None:
-            self._relay.stall("browser", True)
+        if self.relay is not None:
+            self.relay.stall("browser", True)
 
     def resume_writing(self) -> None:
         """The browser has caught up."""
         self.stalled = False
-        if self._relay is not None:
-            self._relay.stall("browser", False)
+        if self.relay is not None:
+            self.relay.stall("browser", False)
 
     # for the relay
 
@@ -166,7 +175,7 @@ class Client(asyncio.Protocol):
     def relayed(self, *, again: bool) -> None:
         """The answer is whole; another request may follow, or the connection ends."""
         whole = self._body is None
-        self._relay = None
+        self.relay = None
         self._body = None
         if self._pauses:
             self.pause("upstream", False)
@@ -178,8 +187,16 @@ class Client(asyncio.Protocol):
             self.pause("buffer", False)
         if self._buffer:
             self._advance()
-        if self._leaving and self._relay is None:
+        if self._leaving and self.relay is None:
             self.finish(linger=False)
+
+    def passed(self) -> None:
+        """The answer to a request that came before is whole; another may follow."""
+        if self._buffer or self._pauses or self._leaving:
+            self.relayed(again=True)
+            return
+        self.relay = None
+        self.deadline = self.plane.now + KEPT_ALIVE
 
     def finish(self, *, linger: bool) -> None:
         """Send what is written, then close. `linger`: the browser may still be sending, and a reset would take
@@ -218,20 +235,20 @@ class Client(asyncio.Protocol):
         """The deadline has passed."""
         if self._over:
             self.abort()
-        elif self._relay is None:
+        elif self.relay is None:
             if self._buffer:
                 self._refuse(Refusal(408, "the request's head did not come in time"))
             else:
                 self.finish(linger=False)
-        elif self._body is not None and not self._relay.opened and "upstream" not in self._pauses:
+        elif self._body is not None and not self.relay.opened and "upstream" not in self._pauses:
             self._refuse(Refusal(408, "the request's body did not come in time"))
         else:
-            self._relay.expire()
+            self.relay.expire()
 
     def drain(self) -> None:
         """Close at once if nothing is under way; what is may end by itself."""
-        if self._relay is not None:
-            self._relay.leave()
+        if self.relay is not None:
+            self.relay.leave()
         elif not self._over:
             self.finish(linger=False)
 
@@ -246,14 +263,20 @@ class Client(asyncio.Protocol):
                 pass
         finally:
             self._advancing = False
-        if len(self._buffer) > BUFFERED and self._relay is not None and not self._over:
+        if len(self._buffer) > BUFFERED and self.relay is not None and not self._over:
             self.pause("buffer", True)
 
     def _step(self) -> bool:
         """One thing of what is in the buffer; whether there may be more."""
-        if self._relay is None:
+        if self.relay is None:
             raw = self._take_head()
-            return raw is not None and self._begin(raw)
+            if raw is None:
+                return False
+            found = self.plane.admissions.find(raw, self.plane.gate, self.peer, self.secure)
+            if found is None:
+                return self._begin(raw)
+            self._admit(*found)
+            return True
         if self._body is None:
             return False
         try:
@@ -265,22 +288,33 @@ class Client(asyncio.Protocol):
         if chunk:
             self.wait(BODY_IDLE)
             self.plane.meters.bytes_in += len(chunk)
-            self._relay.feed(chunk)
-        if done and self._relay is not None:
+            self.relay.feed(chunk)
+        if done and self.relay is not None:
             self._body = None
-            self._relay.feed_end(trailers)
+            self.relay.feed_end(trailers)
         return done
+
+    def _admit(self, admission: Admission, rendered: bytes) -> None:
+        """Begin a request that came before."""
+        plane = self.plane
+        self._served = True
+        plane.meters.requests += 1
+        connection = plane.pool.take() if not self.stalled else None
+        if connection is not None:
+            passage = self._passage
+            if passage is None:
+                passage = self._passage = Passage(self)
+            self.relay = passage
+            passage.begin(connection, admission, rendered)
+            return
+        target = target_of(rendered)
+        relay = self.relay = Relay(self, admission.head, target)
+        relay.begin_admitted(admission.exchange(plane.gate, target), rendered)
 
     def _begin(self, raw: bytes) -> bool:
         """Begin the request of this head; whether there may be more to read of it."""
         plane = self.plane
         served, self._served = self._served, True
-        known = plane.admissions.find(raw, plane.gate, self.peer, secure=self.secure)
-        if known is not None:
-            plane.meters.requests += 1
-            again = self._relay = Relay(self, known.head, known.target)
-            again.begin_admitted(known.exchange, known.rendered)
-            return True
         head = read_head(raw)
         if isinstance(head, Refusal):
             if raw == PREFACE and not (served or self.secure):
@@ -289,7 +323,7 @@ class Client(asyncio.Protocol):
                 self._refuse(head)
             return False
         plane.meters.requests += 1
-        relay = self._relay = Relay(self, head)
+        relay = self.relay = Relay(self, head)
         if head.length == 0:
             relay.feed_end()
         else:
@@ -300,7 +334,7 @@ class Client(asyncio.Protocol):
 
     def _switch_to_h2(self, data: bytes) -> None:
         """Hand the connection, and what came on it, to the other protocol."""
-        transport, self._over = self._transport, True
+        transport, self._over, self._passage = self._transport, True, None
         self.plane.connections.discard(self)
         if transport is not None:
             other = H2Client(self.plane, self.peer, secure=self.secure)
@@ -332,7 +366,7 @@ class Client(asyncio.Protocol):
         return raw
 
     def _refuse(self, refusal: Refusal) -> None:
-        relay, self._relay = self._relay, None
+        relay, self.relay = self.relay, None
         opened = relay is not None and relay.opened
         if relay is not None:
             relay.cancel()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from consent_mw.sidecar.admission import target_of
 from consent_mw.sidecar.h2_engine import Code
 from consent_mw.sidecar.h2_outlet import Http2Outlet
 from consent_mw.sidecar.relay import METHODS, Relay
@@ -53,11 +54,13 @@ class Stream:
         self.wait(BODY_IDLE)
         line, block = line_and_block(pairs) if ended else (b"", b"")
         if block:
-            known = plane.admissions.find(line + b"\r\n" + block, plane.gate, self.peer, secure=self.secure)
-            if known is not None:
+            found = plane.admissions.find(line + b"\r\n" + block, plane.gate, self.peer, self.secure)
+            if found is not None:
                 plane.meters.requests += 1
-                again = self._relay = Relay(self, known.head, known.target)
-                again.begin_admitted(known.exchange, known.rendered)
+                admission, rendered = found
+                target = target_of(rendered)
+                again = self._relay = Relay(self, admission.head, target)
+                again.begin_admitted(admission.exchange(plane.gate, target), rendered)
                 return
         head = read_pairs(pairs, ended=ended)
         if isinstance(head, Refusal):

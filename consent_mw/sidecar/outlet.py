@@ -25,6 +25,11 @@ _KEEP_ALIVE: Final = response_field(b"Connection", b"keep-alive")
 _UPGRADE: Final = response_field(b"Connection", b"Upgrade")
 LINES_KEPT: Final = 256
 
+AGAIN: Final = 1
+BODILESS: Final = 2
+OLDER: Final = 4
+"""What the head of an answer is made by: another request may follow, there is no body, it is for HTTP/1.0."""
+
 
 @dataclass(frozen=True, slots=True)
 class Framed:
@@ -81,7 +86,7 @@ class Http1Outlet:
         again = again and head.keep_alive
         self.opened, self.status = True, status
         self._bodiless = bodiless = head.method == b"HEAD" or status == 204 or status == 304
-        number = again + 2 * bodiless + 4 * head.http10
+        number = AGAIN * again + BODILESS * bodiless + OLDER * head.http10
         known = None if rendered is None else rendered.get(number)
         if not isinstance(known, Framed):
             known = _framed(status, reason, fields, again=again, bodiless=bodiless, http10=head.http10)

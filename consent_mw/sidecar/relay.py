@@ -114,6 +114,16 @@ class Relay:
         self._rendered = rendered
         self._send()
 
+    def take_over(self, exchange: Exchange, rendered: bytes, connection: Connection | None, started: float) -> None:
+        """Go on with a request that this connection was sent; None where it is done with it."""
+        self._whole = True
+        self._exchange = exchange
+        self._rendered = rendered
+        self._connection = connection
+        self._started = started
+        if connection is not None:
+            connection.hand_over(self)
+
     def _bridge_to(self, exchange: Exchange) -> None:
         head, client = self._head, self._client
         if head.continues and head.length != 0:
@@ -267,7 +277,7 @@ class Relay:
         """The head of the answer goes through the gate and out."""
         exchange = self._exchange
         if exchange is None or (answer.status == 101 and not self._head.upgrade):
-            self._break_off("it switched protocols unasked")
+            self.refuse_answer("it switched protocols unasked")
             return
         try:
             hop = for_this_hop(answer.seen, answer.repeated)
@@ -277,7 +287,7 @@ class Relay:
             reply = exchange.respond(answer, HOP_BY_HOP)
         except Exception:
             log.exception("the gate failed on an answer")
-            self._break_off("it cannot be decided about")
+            self.refuse_answer("it cannot be decided about")
             return
         if answer.status == 101:
             self._tunnel = Tunnel(answer.all(b"upgrade"))
@@ -297,7 +307,7 @@ class Relay:
             reply = None if self._exchange is None else self._exchange.respond_again(answer)
         except Exception:
             log.exception("the gate failed on an answer")
-            self._break_off("it cannot be decided about")
+            self.refuse_answer("it cannot be decided about")
             return
         if reply is not None:
             self._open(answer, reply, body)
@@ -394,7 +404,8 @@ class Relay:
         """The upstream takes no more of the request for now, or again."""
         self._client.pause("upstream", paused)
 
-    def _break_off(self, reason: str) -> None:
+    def refuse_answer(self, reason: str) -> None:
+        """Tell the browser that the answer cannot be passed on, and why."""
         self._drop_source()
         self._plane.meters.upstream_failed += 1
         self._say(502, f"the answer of the site behind this proxy cannot be passed on: {reason}")

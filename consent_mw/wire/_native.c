@@ -4,7 +4,8 @@ Rule: the Python is the definition. What is unusual is answered with None, and t
       answered here is what Python would have answered, byte for byte.
 Rule: no exception for a visitor's bytes; one is raised only for arguments of the wrong kind.
 Rule: nothing that is borrowed is used after a call that may run Python.
-Rule: all that is remembered is held by a Reader, bounded, short, and nothing that one visitor alone would send.
+Rule: all that is remembered is bounded: by a Reader what is short and nothing that one visitor alone would send, by a
+      Known what it was given to keep.
 */
 
 #define PY_SSIZE_T_CLEAN
@@ -16,7 +17,7 @@ Rule: all that is remembered is held by a Reader, bounded, short, and nothing th
 #include <string.h>
 
 /* Raised whenever what this file and native.py say to each other changes, so that no other build is taken for it. */
-#define VERSION 1
+#define VERSION 2
 
 /* As in fields.py and request_head.py, whose tests hold them together. */
 #define MOST_FIELDS 200
@@ -686,6 +687,315 @@ static PyObject *remaining(PyObject *Py_UNUSED(module), PyObject *const *args, P
     return remains;
 }
 
+/* --- what is known of heads that came before --- */
+
+#define PROBES 64
+
+/* One head, by all of its octets, with what is known of it: a number, octets to send, an object. */
+typedef struct {
+    uint64_t hash;
+    double number;
+    PyObject *key;
+    PyObject *sent;
+    PyObject *value;
+} Kept;
+
+/* Two generations, as in remembered.py: each has room for twice `limit`, so that most are where they belong. */
+typedef struct {
+    PyObject_HEAD
+    uint64_t seed;
+    size_t mask;
+    Py_ssize_t limit;
+    Py_ssize_t counts[2];
+    Kept *kept[2];
+} Known;
+
+enum { YOUNG, OLD };
+
+static uint64_t word_at(const char *at) {
+    uint64_t word;
+    memcpy(&word, at, 8);
+    return word;
+}
+
+/* Four sums side by side, since one alone would wait for itself. The seed keeps others from choosing what meets. */
+static uint64_t hash_of(Span text, uint64_t seed) {
+    const uint64_t factor = UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t sums[4] = {seed, seed ^ factor, seed + factor, ~seed}, mixed = seed ^ (uint64_t)text.size, word = 0;
+    for (; text.size >= 32; text.at += 32, text.size -= 32) {
+        for (int lane = 0; lane < 4; lane++) {
+            sums[lane] = (sums[lane] ^ word_at(text.at + 8 * lane)) * factor;
+            sums[lane] ^= sums[lane] >> 29;
+        }
+    }
+    for (; text.size >= 8; text.at += 8, text.size -= 8) {
+        mixed = (mixed ^ word_at(text.at)) * factor;
+        mixed ^= mixed >> 32;
+    }
+    memcpy(&word, text.at, (size_t)text.size);
+    mixed = (mixed ^ word) * factor;
+    for (int lane = 0; lane < 4; lane++) {
+        mixed = (mixed ^ (mixed >> 31) ^ sums[lane]) * factor;
+    }
+    return mixed ^ (mixed >> 32);
+}
+
+static Kept *sought(Known *self, int generation, uint64_t hash, Span key) {
+    Kept *kept = self->kept[generation];
+    for (size_t step = 0; kept != NULL && step < PROBES; step++) {
+        Kept *one = &kept[(hash + step) & self->mask];
+        Span held;
+        if (one->key == NULL) return NULL;
+        if (one->hash == hash && text_of(one->key, &held) == 0 && is_same(held, key.at, key.size)) return one;
+    }
+    return NULL;
+}
+
+static void let_go(Kept *kept, size_t mask) {
+    for (size_t index = 0; kept != NULL && index <= mask; index++) {
+        Py_XDECREF(kept[index].key);
+        Py_XDECREF(kept[index].sent);
+        Py_XDECREF(kept[index].value);
+    }
+    PyMem_Free(kept);
+}
+
+/* Keep what is the caller's to give: its references are taken, whatever comes of it. -1 with an error. */
+static int keep(Known *self, Kept one) {
+    Kept *gone = NULL, *place = NULL;
+    if (self->counts[YOUNG] >= self->limit || self->kept[YOUNG] == NULL) {
+        Kept *fresh = PyMem_Calloc(self->mask + 1, sizeof(Kept));
+        if (fresh == NULL) {
+            PyErr_NoMemory();
+            place = &one;
+        } else {
+            gone = self->kept[OLD];
+            self->kept[OLD] = self->kept[YOUNG];
+            self->counts[OLD] = self->counts[YOUNG];
+            self->kept[YOUNG] = fresh;
+            self->counts[YOUNG] = 0;
+        }
+    }
+    for (size_t step = 0; place == NULL && step < PROBES; step++) {
+        Kept *there = &self->kept[YOUNG][(one.hash + step) & self->mask];
+        Span held, key;
+        text_of(one.key, &key);
+        int same = there->key != NULL && there->hash == one.hash && text_of(there->key, &held) == 0 &&
+                   is_same(held, key.at, key.size);
+        if (there->key == NULL || same) place = there;
+    }
+    int failed = place == &one ? -1 : 0;
+    /* Where all places are taken, the first one gives way. */
+    if (place == NULL) place = &self->kept[YOUNG][one.hash & self->mask];
+    Kept before = failed ? one : *place;
+    if (!failed) {
+        *place = one;
+        self->counts[YOUNG] += before.key == NULL;
+    }
+    /* The last thing: what is let go may call anything, this table included. */
+    Py_XDECREF(before.key);
+    Py_XDECREF(before.sent);
+    Py_XDECREF(before.value);
+    let_go(gone, self->mask);
+    return failed;
+}
+
+/* What is known of this head, as references of the caller's; 0 where nothing is, -1 with an error. */
+static int recall(Known *self, Span key, Kept *found) {
+    uint64_t hash = hash_of(key, self->seed);
+    Kept *one = sought(self, YOUNG, hash, key);
+    int young = one != NULL;
+    if (!young) one = sought(self, OLD, hash, key);
+    if (one == NULL) return 0;
+    *found = *one;
+    Py_INCREF(found->sent);
+    Py_INCREF(found->value);
+    if (young) return 1;
+    Py_INCREF(found->key);
+    Py_INCREF(found->sent);
+    Py_INCREF(found->value);
+    if (keep(self, *found) == 0) return 1;
+    Py_DECREF(found->sent);
+    Py_DECREF(found->value);
+    return -1;
+}
+
+/* keep(key, value, number, sent) */
+static PyObject *Known_keep(Known *self, PyObject *const *args, Py_ssize_t count) {
+    Span key, sent;
+    if (!has(count, 4) || text_of(args[0], &key) < 0 || text_of(args[3], &sent) < 0) return NULL;
+    double number = PyFloat_AsDouble(args[2]);
+    if (number == -1.0 && PyErr_Occurred()) return NULL;
+    Kept one = {hash_of(key, self->seed), number, Py_NewRef(args[0]), Py_NewRef(args[3]), Py_NewRef(args[1])};
+    if (keep(self, one) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* get(key) */
+static PyObject *Known_get(Known *self, PyObject *head) {
+    Span key;
+    Kept found;
+    if (text_of(head, &key) < 0) return NULL;
+    int known = recall(self, key, &found);
+    if (known <= 0) return known < 0 ? NULL : Py_NewRef(Py_None);
+    Py_DECREF(found.sent);
+    return found.value;
+}
+
+/* Both of these, which are taken; the second may be NULL with an error. */
+static PyObject *both_of(PyObject *first, PyObject *second) {
+    PyObject *both = second == NULL ? NULL : PyTuple_Pack(2, first, second);
+    Py_DECREF(first);
+    Py_XDECREF(second);
+    return both;
+}
+
+/* Whether the target begins with one of these; -1 with an error. */
+static int is_apart(Span target, PyObject *apart) {
+    Py_ssize_t many = PyTuple_Size(apart);
+    for (Py_ssize_t index = 0; index < many; index++) {
+        Span begins;
+        if (part_of(apart, index, &begins) < 0) return -1;
+        if (target.size >= begins.size && memcmp(target.at, begins.at, (size_t)begins.size) == 0) return 1;
+    }
+    return many < 0 ? -1 : 0;
+}
+
+/* request(raw, now, apart) */
+static PyObject *Known_request(Known *self, PyObject *const *args, Py_ssize_t count) {
+    Span raw, sent;
+    Kept found;
+    if (!has(count, 3) || text_of(args[0], &raw) < 0) return NULL;
+    double now = PyFloat_AsDouble(args[1]);
+    if (now == -1.0 && PyErr_Occurred()) return NULL;
+    Span line = up_to(raw, '\r');
+    if (line.size + 2 > raw.size || line.at[line.size + 1] != '\n' || line.size < 14 ||
+        memcmp(line.at, "GET /", 5) != 0 || memcmp(line.at + line.size - 9, " HTTP/1.1", 9) != 0) {
+        Py_RETURN_NONE;
+    }
+    Span target = {line.at + 4, line.size - 13};
+    if (target.size > LONGEST_TARGET || !is_of(target, IN_TARGET)) Py_RETURN_NONE;
+    int apart = is_apart(target, args[2]);
+    if (apart != 0) return apart < 0 ? NULL : Py_NewRef(Py_None);
+    int known = recall(self, (Span){line.at + line.size + 2, raw.size - line.size - 2}, &found);
+    if (known <= 0) return known < 0 ? NULL : Py_NewRef(Py_None);
+    PyObject *whole = Py_None;
+    if (now > found.number) {
+        Py_DECREF(found.value);
+        Py_DECREF(found.sent);
+        return Py_NewRef(whole);
+    }
+    text_of(found.sent, &sent);
+    whole = PyBytes_FromStringAndSize(NULL, line.size + sent.size);
+    if (whole != NULL) {
+        char *to = PyBytes_AsString(whole);
+        memcpy(to, line.at, (size_t)line.size);
+        memcpy(to + line.size, sent.at, (size_t)sent.size);
+    }
+    Py_DECREF(found.sent);
+    return both_of(found.value, whole);
+}
+
+/* answer(raw) */
+static PyObject *Known_answer(Known *self, PyObject *raw) {
+    Span whole;
+    Kept found;
+    if (text_of(raw, &whole) < 0) return NULL;
+    const char *end = whole.at, *stop = whole.at + whole.size;
+    while ((end = stop - end < 4 ? NULL : memchr(end, '\r', (size_t)(stop - end - 3))) != NULL) {
+        if (memcmp(end, "\r\n\r\n", 4) == 0) break;
+        end++;
+    }
+    if (end == NULL) Py_RETURN_NONE;
+    int known = recall(self, (Span){whole.at, end - whole.at}, &found);
+    if (known <= 0) return known < 0 ? NULL : Py_NewRef(Py_None);
+    Py_DECREF(found.sent);
+    Span body = {end + 4, stop - end - 4};
+    if ((double)body.size != found.number) {
+        Py_DECREF(found.value);
+        Py_RETURN_NONE;
+    }
+    return both_of(found.value, as_bytes(body));
+}
+
+static PyObject *Known_clear(Known *self, PyObject *Py_UNUSED(none)) {
+    for (int generation = YOUNG; generation <= OLD; generation++) {
+        Kept *gone = self->kept[generation];
+        self->kept[generation] = NULL;
+        self->counts[generation] = 0;
+        let_go(gone, self->mask);
+    }
+    Py_RETURN_NONE;
+}
+
+static Py_ssize_t Known_length(Known *self) {
+    return self->counts[YOUNG] + self->counts[OLD];
+}
+
+static int Known_traverse(Known *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE((PyObject *)self));
+    for (int generation = YOUNG; generation <= OLD; generation++) {
+        for (size_t index = 0; self->kept[generation] != NULL && index <= self->mask; index++) {
+            Py_VISIT(self->kept[generation][index].value);
+        }
+    }
+    return 0;
+}
+
+static int Known_break(Known *self) {
+    Py_XDECREF(Known_clear(self, NULL));
+    return 0;
+}
+
+static PyObject *Known_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords)) {
+    Py_ssize_t limit;
+    Py_hash_t seed;
+    if (!PyArg_ParseTuple(args, "nn", &limit, &seed)) return NULL;
+    if (limit < 1 || limit > (1 << 24)) {
+        PyErr_SetString(PyExc_ValueError, "limit is not between 1 and 16777216");
+        return NULL;
+    }
+    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Known *self = (Known *)allocate(type, 0);
+    if (self == NULL) return NULL;
+    self->seed = (uint64_t)seed;
+    self->limit = limit;
+    for (self->mask = 1; self->mask < 2 * (size_t)limit; self->mask *= 2);
+    self->mask--;
+    return (PyObject *)self;
+}
+
+static void Known_dealloc(Known *self) {
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    PyObject_GC_UnTrack(self);
+    Known_break(self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef Known_methods[] = {
+    {"keep", (PyCFunction)(void (*)(void))Known_keep, METH_FASTCALL, NULL},
+    {"get", (PyCFunction)Known_get, METH_O, NULL},
+    {"request", (PyCFunction)(void (*)(void))Known_request, METH_FASTCALL, NULL},
+    {"answer", (PyCFunction)Known_answer, METH_O, NULL},
+    {"clear", (PyCFunction)Known_clear, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot Known_slots[] = {
+    {Py_tp_new, Known_new},           {Py_tp_dealloc, Known_dealloc},    {Py_tp_traverse, Known_traverse},
+    {Py_tp_clear, Known_break},       {Py_sq_length, Known_length},      {Py_tp_methods, Known_methods},
+    {0, NULL},
+};
+
+static PyType_Spec Known_spec = {
+    .name = "consent_mw.wire._native.Known",
+    .basicsize = sizeof(Known),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = Known_slots,
+};
+
 /* --- the module --- */
 
 static PyMethodDef functions[] = {
@@ -697,11 +1007,16 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int set_up(PyObject *module) {
-    PyObject *type = PyType_FromModuleAndSpec(module, &Reader_spec, NULL);
-    int failed = type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0 ||
-                 PyModule_AddIntConstant(module, "VERSION", VERSION) < 0;
+static int add_type(PyObject *module, PyType_Spec *spec) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    int failed = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
     Py_XDECREF(type);
+    return failed;
+}
+
+static int set_up(PyObject *module) {
+    int failed = add_type(module, &Reader_spec) < 0 || add_type(module, &Known_spec) < 0 ||
+                 PyModule_AddIntConstant(module, "VERSION", VERSION) < 0;
     return failed ? -1 : 0;
 }
 

@@ -1,7 +1,10 @@
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from consent_mw.wire.fields import Field, Fields, Read
+from consent_mw.wire.known import PlainKnown
+
+V = TypeVar("V")
 
 VERSION: Final[int]
 
@@ -17,6 +20,8 @@ class Reader:
     def request(self, raw: bytes, /) -> tuple[tuple[bytes, bytes, bool], Read] | None: ...
     def response(self, raw: bytes, /) -> tuple[tuple[int, bytes, bool], Read] | None: ...
     def forget(self) -> None: ...
+
+class Known(PlainKnown[V]): ...
 
 def render(first_line: bytes, fields: Fields, /) -> bytes: ...
 def named(fields: Fields, name: bytes, /) -> Fields: ...

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from consent_mw.errors import ServeError
 from consent_mw.wire.body import ChunkedBody, MalformedBodyError
+from consent_mw.wire.known import PlainKnown, known
 from consent_mw.wire.remembered import Remembered
 from consent_mw.wire.response_head import CHUNKED, LONGEST_HEAD, UNTIL_END, ResponseHead, read_response_head
 
@@ -37,6 +38,9 @@ MOST_LEFT_READS = 64
 HEADS_KEPT = 512
 ONCE_KEPT = 4096
 LONGEST_HEAD_KEPT = 4096
+
+NEVER_WHOLE = -3
+"""For a length, of an answer that has no body to be there."""
 
 _BEGINS = re.compile(rb"H(?:T(?:T(?:P(?:/.*)?)?)?)?\Z", re.DOTALL)
 _HOST = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?")
@@ -114,7 +118,7 @@ class Pool:
         self._open = 0
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._context = ssl.create_default_context() if upstream.secure else None
-        self._heads: Remembered[bytes, ResponseHead] = Remembered(HEADS_KEPT)
+        self._heads: PlainKnown[ResponseHead] = known(HEADS_KEPT)
         self._once: Remembered[int, bool] = Remembered(ONCE_KEPT)
 
     def take(self) -> Connection | None:
@@ -199,18 +203,22 @@ class Pool:
     def head(self, raw: bytes, *, to_head: bool) -> ResponseHead | str:
         """What `read_response_head` makes of these bytes. A head that came twice is nobody's own, and remembered; of
         one that came once only a hash is."""
-        known = None if to_head else self._heads.get(raw)
-        if known is not None:
-            if known.replies is None:
-                known.replies = {}
-            return known
+        found = None if to_head else self._heads.get(raw)
+        if found is not None:
+            return found
         head = read_response_head(raw, head=to_head)
         if to_head or isinstance(head, str) or head.status < 200 or len(raw) > LONGEST_HEAD_KEPT:
             return head
         if self._once.get(hash(raw)):
-            return self._heads.keep(raw, head)
-        self._once.keep(hash(raw), True)
+            head.replies = {}
+            self._heads.keep(raw, head, NEVER_WHOLE if head.bodiless else head.length, b"")
+        else:
+            self._once.keep(hash(raw), True)
         return head
+
+    def whole(self, data: bytes) -> tuple[ResponseHead, bytes] | None:
+        """The head and the body that these bytes are, where the head came before, and the body is all there."""
+        return self._heads.answer(data)
 
     def forget_heads(self) -> None:
         """Remember no head, nor what was made of it: that was for decisions that are no longer made."""
@@ -268,6 +276,20 @@ class Connection(asyncio.Protocol):
         self.heard = self._request_whole = False
         if self._transport is not None:
             self._transport.write(head)
+
+    def begin_whole(self, listener: Listener, request: bytes) -> None:
+        """Send this request, which is whole, and no HEAD; see `begin`."""
+        self._listener = listener
+        self._answer = self._body = None
+        self._to_head = self.heard = False
+        self._request_whole = True
+        if self._transport is not None:
+            self._transport.write(request)
+
+    def hand_over(self, listener: Listener) -> None:
+        """Another one hears the response from now on, if there is one left to hear."""
+        if self._listener is not None:
+            self._listener = listener
 
     def write(self, data: bytes) -> None:
         """Send a part of the request."""
@@ -327,7 +349,12 @@ class Connection(asyncio.Protocol):
             return
         self.heard = True
         if self._answer is None:
-            self._read_heads(data)
+            # Most often one read is one answer, and most often one that came before.
+            found = None if self._to_head or self._buffer else self._pool.whole(data)
+            if found is None:
+                self._read_heads(data)
+            else:
+                self._end_whole(*found)
         elif self._switched:
             listener.upstream_sends(data)
         else:

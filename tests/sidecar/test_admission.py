@@ -15,9 +15,10 @@ from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.gate import Gate
 from consent_mw.asgi.observe import Observation
 from consent_mw.core.consent import Consent
-from consent_mw.sidecar.admission import Admissions
+from consent_mw.sidecar.admission import Admissions, target_of
 from consent_mw.sidecar.downstream import Client
 from consent_mw.sidecar.plane import Plane
+from consent_mw.wire.known import known
 from consent_mw.wire.request_head import RequestHead, read_head
 from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.token import Keyring
@@ -56,8 +57,8 @@ class Door:
 
     def finds(self, raw: bytes, peer: str = "127.0.0.1") -> str:
         """The jurisdiction by which this request is admitted at once; empty where it is not."""
-        found = self.admissions.find(raw, self.gate, peer, secure=False)
-        decision = None if found is None else found.exchange.decision
+        found = self.admissions.find(raw, self.gate, peer, False)
+        decision = None if found is None else found[0].exchange(self.gate, target_of(found[1])).decision
         return "" if decision is None else decision.jurisdiction.name
 
 
@@ -68,10 +69,12 @@ def door(tmp_path: Path) -> Door:
 
 def test_the_same_block_is_admitted_for_whatever_it_asks(door: Door) -> None:
     door.keep(head_of(BERLIN))
-    found = door.admissions.find(head_of(BERLIN, b"/other?x=1"), door.gate, "127.0.0.1", secure=False)
+    found = door.admissions.find(head_of(BERLIN, b"/other?x=1"), door.gate, "127.0.0.1", False)
     assert found is not None
-    assert (found.target, found.exchange.seen.path, found.exchange.seen.query) == (b"/other?x=1", b"/other", b"x=1")
-    assert found.rendered.startswith(b"GET /other?x=1 HTTP/1.1\r\nHost: a\r\n")
+    admission, rendered = found
+    seen = admission.exchange(door.gate, target_of(rendered)).seen
+    assert (target_of(rendered), seen.path, seen.query) == (b"/other?x=1", b"/other", b"x=1")
+    assert rendered.startswith(b"GET /other?x=1 HTTP/1.1\r\nHost: a\r\n")
     assert door.finds(head_of(NEW_YORK)) == ""
 
 
@@ -109,7 +112,7 @@ NEVER = {
 def test_what_needs_a_look_every_time_is_not_remembered(door: Door, block: bytes) -> None:
     raw = head_of("", block=block)
     door.keep(raw)
-    assert door.admissions.find(raw, door.gate, "127.0.0.1", secure=False) is None
+    assert door.admissions.find(raw, door.gate, "127.0.0.1", False) is None
 
 
 def test_a_new_policy_and_a_bypass_forget_what_was_admitted(door: Door) -> None:
@@ -124,9 +127,9 @@ def test_a_new_policy_and_a_bypass_forget_what_was_admitted(door: Door) -> None:
 
 def test_a_remembered_head_holds_no_field_that_is_not_looked_at_again(door: Door) -> None:
     door.keep(head_of(BERLIN))
-    found = door.admissions.find(head_of(BERLIN), door.gate, "127.0.0.1", secure=False)
+    found = door.admissions.find(head_of(BERLIN), door.gate, "127.0.0.1", False)
     assert found is not None
-    assert (found.head.fields, found.head.block, found.head.host) == ([], b"", b"a")
+    assert (found[0].head.fields, found[0].head.block, found[0].head.host) == ([], b"", b"a")
 
 
 def test_a_token_that_grows_old_is_looked_at_anew(door: Door) -> None:
@@ -141,7 +144,7 @@ def test_a_token_that_grows_old_is_looked_at_anew(door: Door) -> None:
 
 
 def test_what_is_remembered_has_a_bound(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door.admissions._known, "_limit", 10)
+    monkeypatch.setattr(door.admissions, "_known", known(10))
     for number in range(100):
         door.keep(head_of(f"192.0.2.{number}"))
     assert len(door.admissions._known) <= 20

@@ -57,6 +57,16 @@ def calls(core: ModuleType) -> list[Callable[[], object]]:
     made.append(lambda: core.remaining(jar, {b"a": True}, lambda name: name == b"long"))
     made.append(lambda: core.remaining(jar, {}, lambda name: 1 / 0))
     made.append(reader.forget)
+    table = core.Known(3, 1)
+    made += [lambda raw=raw: table.keep(raw, [raw], 1, raw) for raw in (b"", b"a" * 700, b"b" * 40, b"c", b"d")]
+    asked = [b"GET / HTTP/1.1\r\n" + b"a" * 700, b"GET / HTTP/1.1\r\nb", b"c\r\n\r\nx", b"c\r\n\r\n", b"\r\n\r\n\r"]
+    made += [lambda raw=raw: table.request(raw, 0, (b"/x", b"")) for raw in asked]
+    made += [lambda raw=raw: table.request(raw, 0.5, ()) for raw in asked]
+    made += [lambda raw=raw: table.answer(raw) for raw in asked]
+    made += [lambda raw=raw: table.get(raw) for raw in (b"a" * 700, b"c", b"e")]
+    made += [lambda: table.keep(1, 1, 1, b""), lambda: table.keep(b"", 1, b"", b""), lambda: core.Known(0, 0)]
+    made += [lambda: table.request(b"GET / HTTP/1.1\r\n", 0, [b"/"]), lambda: table.get(""), lambda: table.answer(1)]
+    made += [lambda: len(table), table.clear]
     made.append(lambda: core.Reader({}, len, frozenset(), {}).request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
     return made
 

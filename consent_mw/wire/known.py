@@ -1,0 +1,67 @@
+"""What is known of heads that came before, found by all of their bytes: one look from a head to what became of it.
+
+Rule: at most twice `limit` heads are known; which of them go first is as in `Remembered`.
+Rule: found is only what is the same in every byte; a request may ask for another target.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from consent_mw.wire.native import native
+from consent_mw.wire.remembered import Remembered
+from consent_mw.wire.request_head import target_of
+
+V = TypeVar("V")
+
+LONGEST_LIMIT = 1 << 24
+
+
+class PlainKnown(Generic[V]):
+    """Known, in Python."""
+
+    def __init__(self, limit: int, seed: int) -> None:
+        """`seed` is anything that nobody outside can guess; here dictionaries have their own."""
+        if not 1 <= limit <= LONGEST_LIMIT:
+            raise ValueError("limit is not between 1 and 16777216")
+        self._kept: Remembered[bytes, tuple[V, float, bytes]] = Remembered(limit)
+
+    def keep(self, key: bytes, value: V, number: float, sent: bytes, /) -> None:
+        """Know this of a head, or of a block of fields: `number` and `sent` are for `request` and `answer`."""
+        self._kept.keep(key, (value, number, sent))
+
+    def get(self, key: bytes, /) -> V | None:
+        """What is known of this, or None."""
+        found = self._kept.get(key)
+        return None if found is None else found[0]
+
+    def request(self, raw: bytes, now: float, apart: tuple[bytes, ...], /) -> tuple[V, bytes] | None:
+        """What is known of the block of this GET, and the line of the GET with what is `sent` after it; None where
+        the block is not known or was so until `number`, the line is not sound, or its target begins with one of
+        `apart`."""
+        line, end, block = raw.partition(b"\r\n")
+        target = target_of(line, b"GET")
+        if not end or target is None or target.startswith(apart):
+            return None
+        found = self._kept.get(block)
+        return None if found is None or now > found[1] else (found[0], line + found[2])
+
+    def answer(self, raw: bytes, /) -> tuple[V, bytes] | None:
+        """What is known of the head of this answer, and its body, where that is whole: of `number` bytes."""
+        head, end, body = raw.partition(b"\r\n\r\n")
+        found = self._kept.get(head) if end else None
+        return None if found is None or found[1] != len(body) else (found[0], body)
+
+    def clear(self) -> None:
+        """Know nothing."""
+        self._kept.clear()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+def known(limit: int) -> PlainKnown[V]:
+    """A Known of nothing yet, native where that is built."""
+    made: type[PlainKnown[V]] = PlainKnown if native is None else native.Known
+    # What a hash of this process makes of a word is as hard to guess as its dictionaries are.
+    return made(limit, hash("known"))

@@ -19,6 +19,7 @@ VERBS = {
     "diff": "Tell what another policy would change.",
     "demo": "Run a small site behind the firewall on this machine.",
     "explain": "Show what a policy decides for one visitor, and why.",
+    "geo": "Ask the location databases, or get a newer one.",
     "init": "Write a policy to begin with, or draft one from what was seen.",
     "keys": "Make signing keys.",
     "profile": "List or show the built-in policies.",

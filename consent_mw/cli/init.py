@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import click
 import httpx
 
+from consent_mw.cli.geo import told_of
 from consent_mw.cli.replay import lines_of, opened
 from consent_mw.core.learning import Proposal, Seen, proposals
 from consent_mw.core.redaction import mask
@@ -201,7 +202,7 @@ def _visit(url: str, seen: Seen) -> None:
         with httpx.Client(follow_redirects=True, timeout=15.0) as client:
             answer = client.get(url, headers={"Accept": "text/html", "Sec-Fetch-Dest": "document"})
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise click.ClickException(f"{url} cannot be asked: {error or type(error).__name__}") from None
+        raise click.ClickException(f"{url} cannot be asked: {told_of(error)}") from None
     for one in (*answer.history, answer):
         _note_set([value for name, value in one.headers.raw if name.lower() == b"set-cookie"], seen)
     own = answer.url.host.lower()

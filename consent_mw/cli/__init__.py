@@ -24,6 +24,7 @@ VERBS = {
     "keys": "Make signing keys.",
     "profile": "List or show the built-in policies.",
     "replay": "Tell what a policy would have decided for recorded traffic.",
+    "scan": "Visit a site with a real browser and compare it with its policy.",
     "serve": "Run the reverse proxy in front of a site.",
     "test": "Run the cases that stand beside a policy.",
 }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from consent_mw.asgi.routes.guard import RefusedRequest
 from consent_mw.core.consent import Consent, choose, standing
 from consent_mw.core.facts import Facts
+from consent_mw.core.ledger import choice as choice_entry
 from consent_mw.core.policy import Policy
 from consent_mw.core.terms import Answer, Signal, Status
 from consent_mw.errors import StoreError
@@ -23,6 +24,8 @@ from consent_mw.world.store import ReceiptRow
 
 if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Exchange
+
+WITHDRAWAL = "withdrawal"
 
 CURRENT = (Status.GIVEN, Status.REFUSED, Status.PARTIAL)
 
@@ -58,17 +61,18 @@ async def answer(exchange: Exchange, choice: Choice) -> bool:
         then is Answer.YES and now is not Answer.YES
         for now, then in zip(now_says.answers, then_says.answers, strict=True)
     )
+    reason = WITHDRAWAL if choice.how == "withdraw" else "choice"
     refusal = await _record(exchange, before, after, choice.how, agrees=agrees)
     if refusal is None:
         exchange.gate.count(f"choice_{then_says.status.value}")
-        await exchange.gate.recall_denied(exchange)
+        await exchange.gate.recall_denied(exchange, reason)
         return True
     if agrees:
         after = _only_the_no(before, choice.answers, policy, facts)
         if after == before:
             raise refusal
         exchange.take(after)
-    await exchange.gate.recall_denied(exchange)
+    await exchange.gate.recall_denied(exchange, reason)
     if agrees or refusal.status == 429:
         raise refusal
     return True
@@ -78,7 +82,7 @@ async def withdraw(exchange: Exchange, how: str) -> bool:
     """Refuse every optional purpose and recall what is queued for this browser."""
     everything = {one.name: False for one in exchange.rules.policy.optional_purposes}
     changed = await answer(exchange, Choice(everything, how=how))
-    await exchange.gate.recall_denied(exchange)
+    await exchange.gate.recall_denied(exchange, WITHDRAWAL)
     return changed
 
 
@@ -117,7 +121,12 @@ async def _with_receipt(exchange: Exchange, before: Consent, after: Consent, how
     root = chain.root if chain is not None else identity
     claims = _claims(exchange, after, identity, before.receipt if chain is not None else "", how)
     row = ReceiptRow(id=identity, root=root, previous=before.receipt, at=after.at, jws=gate.signer.sign(claims))
-    await gate.store_result(lambda store: store.add_receipt(row))
+    entry = choice_entry(
+        identity, after.answers,
+        revision=str(claims["revision"]), jurisdiction=str(claims["jurisdiction"]), how=how,
+        withdrawn=how == "withdraw",
+    )  # fmt: skip
+    await gate.store_result(lambda store: store.add_receipt(row, entry))
     return replace(after, receipt=identity)
 
 

@@ -8,6 +8,7 @@ Rule: if the store fails, the site stays up and nothing non-essential is set or 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import time
@@ -21,8 +22,10 @@ from consent_mw.asgi.banner import PageEdit, PageLinks, edit_page, edition
 from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.exchange import CONSENT_LASTS, Exchange
 from consent_mw.asgi.jar import Jar, fill
+from consent_mw.asgi.lasting import Lasting
 from consent_mw.asgi.limiter import Limiter
 from consent_mw.asgi.observe import Observation, observe
+from consent_mw.asgi.refusals import Refusals
 from consent_mw.asgi.reporting import Reporter
 from consent_mw.asgi.routes.app import visitor_routes
 from consent_mw.asgi.ruleset import LONGEST_JAR_KEPT, LONGEST_KEPT, Headers, Place, Route, Ruleset
@@ -36,6 +39,7 @@ from consent_mw.errors import KeysError, ServeError, StoreError
 from consent_mw.wire import cookies
 from consent_mw.wire.address import client_of
 from consent_mw.wire.fields import forget_lines
+from consent_mw.wire.ledger import Book
 from consent_mw.wire.receipts import Signer
 from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.token import Keyring, parse_keys
@@ -48,6 +52,8 @@ if TYPE_CHECKING:
     from consent_mw.world.delivery import Delivery
 
 T = TypeVar("T")
+
+log = logging.getLogger("consent_mw")
 
 
 class Gate:
@@ -64,18 +70,24 @@ class Gate:
         *,
         store: Store | None = None,
         clock: Callable[[], float] = time.time,
+        say: Callable[[str], None] = log.warning,
     ) -> None:
-        """`store`: one that somebody else opened, and delivers from; `store_url` is then not looked at."""
+        """`store`: one that somebody else opened, and delivers from; `store_url` is then not looked at. `say` is told
+        what the operator should know. Raises KeysError where CONSENT_MW_LEDGER_KEY is no key."""
+        self._book = ledger_book(keyring)
+        self.lasting = Lasting(keyring)
+        self.store: Store | None = None
         self._take_keys(keyring, Signer(keyring))
         self.assets = Assets()
         self.edition = edition(self.assets)
         self.devices = DeviceReader()
         self.limiter = Limiter()
+        self.refusals = Refusals(self)
         self.reporter = Reporter(self)
         self.counts: Counter[str] = Counter()
         self.bypassed = False
         self.started = False
-        self.store: Store | None = None
+        self._say = say
         self._store_url = store_url
         self._lent = store
         self.now = clock
@@ -136,7 +148,7 @@ class Gate:
     def _take_keys(self, keyring: Keyring, signer: Signer) -> None:
         self.keyring = keyring
         self.signer = signer
-        self.public_keys = signer.jwks()
+        self.lasting.take(signer, self.store)
         # What a key verified that is gone must not be believed any longer; nor do the new rules remember it.
         self.tokens = Tokens(keyring)
 
@@ -154,7 +166,18 @@ class Gate:
                 await self._open_store(strict=strict)
             else:
                 self.store = self._lent
+            self.refusals.start()
+            if self.store is not None:
+                await self._learn_keys(self.store, strict=strict)
             self.started = True
+
+    async def _learn_keys(self, store: Store, *, strict: bool) -> None:
+        try:
+            await self.lasting.learn(store)
+        except StoreError:
+            if strict:
+                raise
+            self.count("store_failed")
 
     async def _open_store(self, *, strict: bool) -> None:
         from consent_mw.world.delivery import Delivery  # brings an HTTP client that a worker does without
@@ -162,13 +185,16 @@ class Gate:
         rule = self.policy.outbox
         drops = rule.overflow is Overflow.DROP_OLDEST
         try:
-            self.store = open_store(self._store_url, max_size=rule.max_size, drop_oldest=drops)
+            store = open_store(self._store_url, max_size=rule.max_size, drop_oldest=drops, book=self._book)
         except StoreError:
             if strict:
                 raise
             self.count("store_failed")
             return
-        self._delivery = Delivery(self.store, lambda: self.policy, vendor_key, on_outcome=self._outcome)
+        self.store = store
+        if warning := ledger_warning():
+            self._say(warning)
+        self._delivery = Delivery(store, lambda: self.policy, vendor_key, on_outcome=self._outcome, say=self._say)
         await self._delivery.start()
 
     async def stop(self, drain: float = 5.0) -> None:
@@ -177,6 +203,7 @@ class Gate:
             return
         self.started = False
         self.reporter.hand_over()
+        self.refusals.close()
         if self._delivery is not None:
             await self._delivery.stop(drain)
         if self.store is not None:
@@ -184,6 +211,10 @@ class Gate:
         self.store = None
         self._delivery = None
         self._starting = None
+
+    def digest(self, purpose: str, value: str) -> str:
+        """A keyed digest of a value for one use, the same for as long as the store is."""
+        return self.lasting.digest(purpose, value)
 
     def count(self, name: str, by: int = 1) -> None:
         """Count something by a fixed name; never by anything that a visitor sends."""
@@ -356,11 +387,26 @@ class Gate:
         except (StoreError, TimeoutError):
             self.count("store_failed")
 
-    async def recall_denied(self, exchange: Exchange) -> None:
+    async def recall_denied(self, exchange: Exchange, reason: str) -> None:
         """Recall what is queued for this browser under purposes that are now denied."""
-        pending = self.reporter.recall(exchange)
+        pending = self.reporter.recall(exchange, reason)
         if pending is not None:
             await self.settled(pending)
+
+
+def ledger_book(keyring: Keyring) -> Book:
+    """The keys of the ledger: CONSENT_MW_LEDGER_KEY, else derived from the oldest of these. Raises KeysError."""
+    return Book.of(keyring, os.environ.get("CONSENT_MW_LEDGER_KEY", ""))
+
+
+def ledger_warning() -> str:
+    """What an operator should know about the ledger's key; nothing where it is one of its own."""
+    if os.environ.get("CONSENT_MW_LEDGER_KEY", "").strip():
+        return ""
+    return (
+        "the ledger's key is derived from the oldest signing key, and goes when that goes: set CONSENT_MW_LEDGER_KEY "
+        "(`consent-mw keys new` makes one)"
+    )
 
 
 def vendor_key(key: str) -> str:

@@ -7,6 +7,7 @@ Rule: reporting never delays a page and never fails one.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -14,16 +15,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from consent_mw.asgi.ids import Ids
+from consent_mw.asgi.refusals import OUTBOX_FULL
 from consent_mw.asgi.sharing import Pages, Plan, Share, Told
 from consent_mw.asgi.visit import Visit
 from consent_mw.core.decision import DECISIONS_KEPT, Decision
 from consent_mw.core.event import IDENTIFY, PAGE_VIEW, Event
 from consent_mw.core.terms import EventKind
+from consent_mw.errors import StoreFullError
 from consent_mw.wire.cookies import SetCookie, split_cookies
 from consent_mw.wire.remembered import Remembered
 from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.structured import read_instructions
-from consent_mw.wire.token import Keyring
 from consent_mw.world.store import OutboxRow
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class Reporter:
         self._rules: Ruleset | None = None
         self._plans: dict[str, Plan] = {}
         self._pages: Pages = Remembered(PAGES_KEPT)
-        self._keyring: Keyring | None = None
+        self._key = b""
         self._digests: Remembered[str, str] = Remembered(VISITORS_KEPT)
 
     def heed(self, exchange: Exchange, told: Sequence[tuple[bytes, bytes]]) -> Future[Any] | None:
@@ -75,7 +77,7 @@ class Reporter:
             return None
         if visit.minor_declared and not exchange.consent.minor:
             exchange.take(replace(exchange.consent, minor=True, issued=exchange.facts.now))
-        return self._erase(exchange) if visit.erased else self.recall(exchange)
+        return self._erase(exchange) if visit.erased else self.recall(exchange, "minor")
 
     def report(self, exchange: Exchange, status: int, page: bool) -> None:
         """Queue what this exchange has to report: its page view and what the app said."""
@@ -111,7 +113,7 @@ class Reporter:
             rows, self._waiting = self._waiting, []
             self._give(rows)
 
-    def recall(self, exchange: Exchange) -> Future[Any] | None:
+    def recall(self, exchange: Exchange, reason: str) -> Future[Any] | None:
         """Take back what is queued for this browser, if its decision denies anything; resolves when it is gone."""
         store = self._gate.store
         decision = exchange.decision
@@ -120,7 +122,7 @@ class Reporter:
         denied = frozenset(one.purpose for one in decision.verdicts if not one.allowed)
         self.hand_over()
         subjects = self.subjects(exchange)
-        return store.recall(subjects, purposes=denied) if subjects and denied else None
+        return store.recall(subjects, purposes=denied, reason=reason) if subjects and denied else None
 
     def inventory(self, exchange: Exchange, answer: ResponseHead) -> None:
         """Count, in report mode, what would have been dropped (SPEC: decide and count, change nothing)."""
@@ -156,10 +158,10 @@ class Reporter:
             or told.place is not exchange.place
             or told.agent != agent
             or told.language != language
-            or told.keyring is not gate.keyring
+            or told.key is not gate.lasting.key
         ):
             told = jar.told = Told(
-                plan, exchange.place, agent, language, gate.keyring, gate.is_bot(exchange),
+                plan, exchange.place, agent, language, gate.lasting.key, gate.is_bot(exchange),
                 tuple(share.of_visitor(exchange) for share in plan.shares),
                 (self._visitor(exchange), exchange.consent.receipt, decision.jurisdiction.name),
             )  # fmt: skip
@@ -173,8 +175,8 @@ class Reporter:
             if body is None:
                 return False
             self._add(rows, share, [(_VIEW, identity)], [body], told.whose, decision.policy.digest, now)
-        for name in plan.nothing:
-            gate.count(name)
+        if plan.nothing:
+            self._refuse(plan)
         if rows:
             self._waiting += rows
             self._arrange()
@@ -183,8 +185,8 @@ class Reporter:
     def _rows(self, exchange: Exchange, decision: Decision, events: Sequence[Event]) -> list[OutboxRow]:
         """A row for each of these events and each vendor that may get something of it."""
         plan = self._plan(exchange.rules, decision)
-        for name in plan.nothing:
-            self._gate.count(name, len(events))
+        if plan.nothing:
+            self._refuse(plan, len(events))
         rows: list[OutboxRow] = []
         now = round(self._gate.now(), 3)
         told = [(event, event.id or self._ids.event()) for event in events]
@@ -193,6 +195,11 @@ class Reporter:
             bodies = share.bodies(exchange, told, now)
             self._add(rows, share, told, bodies, whose, decision.policy.digest, now)
         return rows
+
+    def _refuse(self, plan: Plan, number: int = 1) -> None:
+        for name in plan.nothing:
+            self._gate.count(name, number)
+        self._gate.refusals.add(plan.refused, number)
 
     def _add(
         self,
@@ -227,16 +234,16 @@ class Reporter:
         return plan
 
     def _visitor(self, exchange: Exchange) -> str:
-        """The digest that stands for this visitor, remembered for as long as the keys are the same; or nothing."""
+        """The digest that stands for this visitor, remembered for as long as its key is the same; or nothing."""
         identifier = exchange.identifier
         if identifier is None:
             return ""
-        keyring = self._gate.keyring
-        if keyring is not self._keyring:
-            self._keyring = keyring
+        key = self._gate.lasting.key
+        if key is not self._key:
+            self._key = key
             self._digests = Remembered(VISITORS_KEPT)
         known = self._digests.get(identifier.id)
-        return known or self._digests.keep(identifier.id, keyring.digest("visitor", identifier.id))
+        return known or self._digests.keep(identifier.id, self._gate.digest("visitor", identifier.id))
 
     def subjects(self, exchange: Exchange) -> list[str]:
         """What this browser's rows in the store are found by: its visitor digest and its receipt."""
@@ -266,14 +273,18 @@ class Reporter:
             self._gate.count("event_lost", len(rows))
             return None
         pending = store.enqueue(rows)
-        pending.add_done_callback(partial(self._committed, len(rows)))
+        pending.add_done_callback(partial(self._committed, rows))
         return pending
 
-    def _committed(self, number: int, pending: Future[None]) -> None:
-        if pending.cancelled() or pending.exception() is not None:
-            self._gate.count("event_lost", number)
-        else:
+    def _committed(self, rows: Sequence[OutboxRow], pending: Future[None]) -> None:
+        error = pending.exception()
+        if error is None:
             self._gate.notify_delivery()
+            return
+        self._gate.count("event_lost", len(rows))
+        if isinstance(error, StoreFullError):
+            for whom, number in Counter((row.vendor, row.purpose) for row in rows).items():
+                self._gate.refusals.add_soon([(*whom, OUTBOX_FULL)], number)
 
 
 def _hear(visit: Visit, told: Sequence[tuple[bytes, bytes]]) -> None:

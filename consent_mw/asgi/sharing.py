@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.gathering import LONGEST_KEPT, OF_PAGE, OF_REFERRER, SOURCES, Source
+from consent_mw.asgi.refusals import Why
 from consent_mw.core.decision import Decision
 from consent_mw.core.event import PAGE_VIEW, Event
 from consent_mw.core.permit import Permit, leaving, permit, permitted
@@ -24,6 +25,9 @@ from consent_mw.wire.remembered import Remembered
 if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Exchange
     from consent_mw.asgi.ruleset import Place
+
+NO_FIELD: Final = "no-field"
+"""The reason where the purpose is allowed and the vendor gets no field here."""
 
 MEMBERS_KEPT: Final = 8192
 """Bound of the values that are remembered as they are written."""
@@ -42,7 +46,7 @@ class Told:
     place: Place | None
     agent: bytes
     language: bytes
-    keyring: object
+    key: bytes
     bot: bool
     members: tuple[str, ...]
     whose: tuple[str, str, str]
@@ -147,20 +151,25 @@ class Share:
 
 
 class Plan:
-    """What one decision lets leave. `nothing` are the names under which is counted that a vendor gets nothing."""
+    """What one decision lets leave. `nothing` are the names under which is counted that a vendor gets nothing, and
+    `refused` says for the ledger why it does not."""
 
-    __slots__ = ("nothing", "shares")
+    __slots__ = ("nothing", "refused", "shares")
 
     def __init__(self, decision: Decision) -> None:
-        nothing: list[str] = []
+        refused: list[Why] = []
         shared: dict[tuple[str, ...], list[Vendor]] = {}
         for vendor in decision.policy.vendors:
             listed = permitted(decision, vendor)
             if not listed:
-                nothing.append(f"event_refused:{vendor.name}")
+                verdict = decision.verdict(vendor.purpose)
+                denied = verdict is not None and not verdict.allowed
+                reason = verdict.reason.value if verdict is not None and denied else NO_FIELD
+                refused.append((vendor.name, vendor.purpose, reason))
             else:
                 shared.setdefault(tuple(sorted(listed)), []).append(vendor)
-        self.nothing = tuple(nothing)
+        self.nothing = tuple(f"event_refused:{vendor}" for vendor, _, _ in refused)
+        self.refused = tuple(refused)
         self.shares = tuple(Share(decision, listed, vendors) for listed, vendors in shared.items())
 
 

@@ -101,7 +101,7 @@ class Admin:
         totals |= {"reload_done": reloading.done, "reload_failed": reloading.failed}
         now |= {"ready": crew.ready, "bypassed": crew.bypassed, "store_healthy": crew.store_healthy}
         policy = reloading.configuration.policy
-        return exposition(totals, now, {"revision": policy.revision, "digest": policy.digest})
+        return exposition(totals, now, {"revision": policy.revision, "digest": policy.digest}, crew.ledger_head)
 
     def _policy(self) -> dict[str, object]:
         policy, members = self._reloading.configuration.policy, self._crew.members()

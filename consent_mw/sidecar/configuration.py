@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from consent_mw.asgi.gate import vendor_key
+from consent_mw.asgi.gate import ledger_book, vendor_key
 from consent_mw.core.policy import Policy
 from consent_mw.errors import ConsentError, KeysError, PolicyError, ServeError, StoreError
 from consent_mw.sidecar.settings import Settings
@@ -71,6 +71,11 @@ def read_configuration(settings: Settings) -> tuple[Configuration | None, list[C
         read_certificates(settings)
     except ServeError as error:
         problems.append(error)
+    if keyring is not None:
+        try:
+            ledger_book(keyring)
+        except KeysError as error:
+            problems.append(error)
     reading = read_policy(settings.policy)
     if reading.policy is None:
         problems.append(PolicyError(reading.problems))

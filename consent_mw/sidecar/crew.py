@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable
 from typing import Protocol
 
@@ -33,6 +34,10 @@ class Crew(Protocol):
     @property
     def store_healthy(self) -> bool:
         """Whether the store takes what it is given."""
+
+    @property
+    def ledger_head(self) -> str:
+        """The head of the ledger; empty while there is none."""
 
     @property
     def databases_sound(self) -> bool:
@@ -65,7 +70,7 @@ class Alone:
 
     def __init__(self, settings: Settings, configuration: Configuration, sockets: Sockets) -> None:
         self._settings = settings
-        self._gate = Gate(configuration.policy, configuration.keyring, settings.store)
+        self._gate = Gate(configuration.policy, configuration.keyring, settings.store, say=say)
         self._sockets = sockets
         self._front: Front | None = None
         self.draining = False
@@ -89,6 +94,11 @@ class Alone:
     def store_healthy(self) -> bool:
         """Whether the store takes what it is given."""
         return self._gate.healthy
+
+    @property
+    def ledger_head(self) -> str:
+        """The head of the ledger; empty while there is none."""
+        return self._gate.store.head if self._gate.store is not None else ""
 
     @property
     def databases_sound(self) -> bool:
@@ -137,6 +147,12 @@ class Alone:
         store = self._gate.store
         if not await within(self._gate.stop(seconds), hurry) and store is not None:
             await asyncio.to_thread(store.close)
+
+
+def say(sentence: str) -> None:
+    """Tell the operator, where the log is."""
+    sys.stderr.write(f"consent-mw: {sentence}\n")
+    sys.stderr.flush()
 
 
 async def within(work: Awaitable[object], hurry: asyncio.Event) -> bool:

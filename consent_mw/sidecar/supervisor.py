@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
-from consent_mw.asgi.gate import vendor_key
+from consent_mw.asgi.gate import ledger_book, ledger_warning, vendor_key
 from consent_mw.core.terms import Overflow
 from consent_mw.errors import ServeError
 from consent_mw.sidecar.configuration import Configuration
-from consent_mw.sidecar.crew import Counted, within
+from consent_mw.sidecar.crew import Counted, say, within
 from consent_mw.sidecar.scales import Scales
 from consent_mw.sidecar.settings import Settings
 from consent_mw.sidecar.sockets import Sockets
@@ -70,6 +69,11 @@ class Supervised:
         return self._store is not None and self._store.healthy
 
     @property
+    def ledger_head(self) -> str:
+        """The head of the ledger; empty while there is none."""
+        return self._store.head if self._store is not None else ""
+
+    @property
     def databases_sound(self) -> bool:
         """Whether no worker found a location database damaged."""
         return all(one.now.get("sound", 1) for one in self._places)
@@ -82,9 +86,12 @@ class Supervised:
         """Open the store, start to deliver, then start every worker."""
         rule = self._configuration.policy.outbox
         drops = rule.overflow is Overflow.DROP_OLDEST
-        self._store = open_store(self._settings.store, max_size=rule.max_size, drop_oldest=drops)
+        book = ledger_book(self._configuration.keyring)
+        if warning := ledger_warning():
+            say(warning)
+        self._store = open_store(self._settings.store, max_size=rule.max_size, drop_oldest=drops, book=book)
         self._delivery = Delivery(
-            self._store, lambda: self._configuration.policy, vendor_key, on_outcome=self._outcome
+            self._store, lambda: self._configuration.policy, vendor_key, on_outcome=self._outcome, say=say
         )
         await self._delivery.start()
         scales = Scales.make(self._settings.workers)
@@ -195,12 +202,12 @@ class Supervised:
                 return
             rest = FIRST_REST if loop.time() - since > LIVED else min(rest * 2, LONGEST_REST)
             self._counts["worker_restart"] += 1
-            _say(f"worker {place.number} (process {place.pid}) ended with {place.code}; another takes its place")
+            say(f"worker {place.number} (process {place.pid}) ended with {place.code}; another takes its place")
             await asyncio.sleep(rest)
             try:
                 await self._occupy(place)
             except (ServeError, OSError) as error:
-                _say(str(error))
+                say(str(error))
 
     async def _look_after(self) -> None:
         """Once a second: tell workers how the store is, and kill one that has fallen silent."""
@@ -209,7 +216,7 @@ class Supervised:
             for place in self._places:
                 place.tell_health()
                 if place.up and place.silent > SILENT_FOR:
-                    _say(f"worker {place.number} (process {place.pid}) does not answer any more")
+                    say(f"worker {place.number} (process {place.pid}) does not answer any more")
                     place.kill()
 
     async def _tell_all(self, kind: str, *rest: object) -> None:
@@ -218,7 +225,7 @@ class Supervised:
         answers = await asyncio.gather(*(answer for _, answer in asked))
         for (place, _), why in zip(asked, answers, strict=True):
             if why:
-                _say(f"worker {place.number} (process {place.pid}) is replaced: {why}")
+                say(f"worker {place.number} (process {place.pid}) is replaced: {why}")
                 place.kill()
 
     def _environment(self) -> dict[str, str]:
@@ -236,8 +243,3 @@ class Supervised:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _say(sentence: str) -> None:
-    sys.stderr.write(f"consent-mw: {sentence}\n")
-    sys.stderr.flush()

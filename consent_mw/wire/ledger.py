@@ -51,26 +51,23 @@ class Mark(NamedTuple):
 
 
 class Book:
-    """The keys of a ledger, oldest first: the last of `keys` writes; `others` are only good for checking. `vouches`
-    is the key that signs what is kept beside the ledger, where it is another one. Raises KeysError."""
+    """The keys of a ledger, oldest first: the last of `keys` writes; `others` are only good for checking. Raises
+    KeysError."""
 
-    def __init__(self, keys: Sequence[bytes], others: Iterable[bytes] = (), vouches: bytes = b"") -> None:
+    def __init__(self, keys: Sequence[bytes], others: Iterable[bytes] = ()) -> None:
         if not keys:
             raise KeysError("a ledger needs a key")
-        vouching = vouches or keys[-1]
-        self._keys = {_id(key): _Pair.of(key) for key in (*others, vouching, *keys)}
+        self._keys = {_id(key): _Pair.of(key) for key in (*others, *keys)}
         self.key = _id(keys[-1])
         self._writes = self._keys[self.key]
-        self._vouches = _id(vouching)
 
     @classmethod
-    def of(cls, keyring: Keyring, text: str = "") -> Book:
+    def of(cls, keyring: Keyring | None, text: str = "") -> Book:
         """The keys in CONSENT_MW_LEDGER_KEY, whose value `text` is (several with commas, oldest first); without, one
         derived from the oldest signing key. Raises KeysError."""
-        derived = [keyring.derive("ledger", key) for key in keyring.keys]
+        derived = [keyring.derive("ledger", key) for key in keyring.keys] if keyring is not None else []
         if not text.strip():
-            # Vouched for by the newest: the oldest is the next to be taken away.
-            return cls(derived[:1], derived, derived[-1])
+            return cls(derived[:1], derived)
         try:
             return cls(parse_keys(text).keys, derived)
         except KeysError as error:
@@ -108,16 +105,6 @@ class Book:
             return False
         pair = self._keys.get(mark.key)
         return pair is not None and _same(mark.seal, _code(pair.seal, which, mark.seq, mark.mac, mark.key))
-
-    def sign(self, use: str, value: str) -> str:
-        """A code for a value kept beside the ledger, as `KEY:CODE`."""
-        return f"{self._vouches}:{_code(self._keys[self._vouches].seal, use, value)}"
-
-    def signed(self, use: str, value: str, code: str) -> bool:
-        """Whether one of the keys made this code."""
-        key, _, made = code.partition(":")
-        pair = self._keys.get(key)
-        return pair is not None and _same(made, _code(pair.seal, use, value))
 
 
 class _Pair(NamedTuple):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -28,6 +29,7 @@ class Signer:
         seeds = [keyring.derive("receipt", key) for key in keyring.keys]
         self._pairs = [Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds]
         self._public = [_jwk(pair.public_key()) for pair in self._pairs]
+        self._vouching = [keyring.derive("public-key", key) for key in keyring.keys]
 
     def sign(self, claims: Mapping[str, object]) -> str:
         """The claims as a compact JWS."""
@@ -38,6 +40,23 @@ class Signer:
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """The public keys as a JWK Set (RFC 7517), oldest first."""
         return {"keys": list(self._public)}
+
+    def public(self) -> list[str]:
+        """The public keys one by one, as JSON, oldest first."""
+        return [_json(one).decode() for one in self._public]
+
+    def vouch(self, public: str) -> str:
+        """A code by which the last key vouches for a public key that is kept somewhere."""
+        return _voucher(self._vouching[-1], public)
+
+    def vouched(self, public: str, code: str) -> bool:
+        """Whether some key vouches so for this public key."""
+        return code.isascii() and any(hmac.compare_digest(_voucher(key, public), code) for key in self._vouching)
+
+
+def key_set(public: Sequence[str]) -> dict[str, list[dict[str, str]]]:
+    """The JWK Set of these public keys, each as JSON."""
+    return {"keys": [json.loads(one) for one in public]}
 
 
 def verify(jws: str, jwks: Mapping[str, object]) -> dict[str, object] | None:
@@ -55,6 +74,10 @@ def verify(jws: str, jwks: Mapping[str, object]) -> dict[str, object] | None:
     except (ValueError, TypeError, RecursionError, InvalidSignature):
         return None
     return claims
+
+
+def _voucher(key: bytes, public: str) -> str:
+    return hmac.digest(key, public.encode(), "sha256").hex()
 
 
 def _key_of(header: object, jwks: Mapping[str, object]) -> str | None:

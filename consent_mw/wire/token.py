@@ -93,12 +93,17 @@ class Keyring:
 
     def digest(self, purpose: str, value: str) -> str:
         """A keyed digest (32 hex characters) of a value for one use; stable while the oldest key stays."""
-        material = f"{purpose}\0{value}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self.derive("digest"), material, "sha256").hex()[:32]
+        return keyed_digest(self.derive("digest"), purpose, value)
 
     def derive(self, use: str, key: bytes | None = None) -> bytes:
         """32 bytes derived from the oldest key (or from `key`) for one use (HMAC-SHA256 as in RFC 5869 2.2)."""
         return hmac.digest(self.keys[0] if key is None else key, f"consent_mw.{use}".encode(), "sha256")
+
+
+def keyed_digest(key: bytes, purpose: str, value: str) -> str:
+    """A digest (32 hex characters) of a value for one use, under this key."""
+    material = f"{purpose}\0{value}".encode("utf-8", "surrogatepass")
+    return hmac.digest(key, material, "sha256").hex()[:32]
 
 
 def parse_keys(text: str) -> Keyring:

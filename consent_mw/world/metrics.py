@@ -93,17 +93,20 @@ GAUGES: Mapping[str, tuple[str, str]] = {
 
 DURATION = ("request_duration_seconds", "Seconds from the head of a request to the end of its answer.")
 POLICY = ("policy", "The policy in force.")
+ENTRIES = ("ledger_entries", "The number of the ledger's last entry; they are numbered from 1.")
+HEAD = ("ledger_head", "The ledger's head, as `consent-mw ledger verify --head` takes it.")
 
 
-def exposition(totals: Totals, now: Totals, policy: Mapping[str, str]) -> bytes:
-    """The totals, what holds now and the policy in force, in Prometheus' text format."""
+def exposition(totals: Totals, now: Totals, policy: Mapping[str, str], head: str = "") -> bytes:
+    """The totals, what holds now, the policy in force and the ledger's head (`NUMBER:CODE`), in Prometheus' text
+    format."""
     # Imported here: only the process that answers the admin port needs it.
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.registry import Collector
 
     class Reading(Collector):
         def collect(self) -> Iterable[Metric]:
-            return _metrics(totals, now, policy)
+            return [*_metrics(totals, now, policy), *_ledger(head)]
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Reading())
@@ -129,6 +132,15 @@ def _metrics(totals: Totals, now: Totals, policy: Mapping[str, str]) -> Iterable
     for key, (name, text) in GAUGES.items():
         yield GaugeMetricFamily(f"consent_mw_{name}", text, value=now.get(key, 0))
     yield InfoMetricFamily(f"consent_mw_{POLICY[0]}", POLICY[1], value=dict(policy))
+
+
+def _ledger(head: str) -> Iterable[Metric]:
+    from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+
+    if head:
+        number = head.partition(":")[0]
+        yield GaugeMetricFamily(f"consent_mw_{ENTRIES[0]}", ENTRIES[1], value=int(number))
+        yield InfoMetricFamily(f"consent_mw_{HEAD[0]}", HEAD[1], value={"head": head})
 
 
 def _labelled(key: str, totals: Totals) -> Iterable[tuple[tuple[str, ...], float]]:

@@ -18,7 +18,7 @@ TRACKING_STATUS = "application/tracking-status+json"
 
 async def keys(request: Request) -> Response:
     """The public keys that receipts are verified with (RFC 7517)."""
-    return _public(exchange_of(request).gate.public_keys, "application/json")
+    return _public(exchange_of(request).gate.lasting.public_keys, "application/json")
 
 
 async def gpc(request: Request) -> Response:

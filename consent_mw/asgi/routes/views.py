@@ -69,7 +69,7 @@ async def claims_of(exchange: Exchange) -> list[dict[str, object]]:
         rows = [] if last is None else await gate.store_result(lambda store: store.receipts(last.root))
     except StoreError as error:
         raise RefusedRequest(503, "the receipts cannot be read right now") from error
-    return [{**(verify(row.jws, gate.public_keys) or {}), "jws": row.jws} for row in reversed(rows)]
+    return [{**(verify(row.jws, gate.lasting.public_keys) or {}), "jws": row.jws} for row in reversed(rows)]
 
 
 def _known(request: Request) -> tuple[Decision, Facts]:

@@ -10,12 +10,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
+from consent_mw.core.ledger import policy_load
 from consent_mw.core.policy import Policy
 from consent_mw.core.terms import Mode, Outcome
 from consent_mw.wire.vendors import ENCODERS, encoder
+from consent_mw.world.delivery.head import HeadLog
+from consent_mw.world.delivery.line import Line
 from consent_mw.world.delivery.sender import Sender
-from consent_mw.world.delivery.turn import CLAIMED_AT_ONCE, Line, Outcomes, Ready, Turn
+from consent_mw.world.delivery.turn import CLAIMED_AT_ONCE, Outcomes, Ready, Turn
 from consent_mw.world.store import Store
 
 LONGEST_REST = 30.0
@@ -39,11 +43,14 @@ class Delivery:
         policy: Callable[[], Policy],
         keys: Callable[[str], str],
         on_outcome: Outcomes = lambda vendor, outcome, number: None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._store = store
         self._policy = policy
         self._keys = keys
         self._on_outcome = on_outcome
+        self._head = HeadLog(store, say)
+        self._loaded: Policy | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._lines: dict[str, Line] = {}
         self._known: dict[str, tuple[Policy, str, Ready | None]] = {}
@@ -58,12 +65,14 @@ class Delivery:
         self._sender = Sender()
         self._stopping = asyncio.Event()
         self.refresh()
+        self._head.say()
         self._keeper = asyncio.create_task(self._keep())
 
     def refresh(self) -> None:
         """See to every vendor of the policy in force; called by itself soon after a reload."""
         if self._stopping.is_set():
             return
+        self._note_policy(self._policy())
         for vendor in self._policy().vendors:
             if vendor.name not in self._tasks and vendor.kind in ENCODERS:
                 self._lines[vendor.name] = Line()
@@ -95,6 +104,18 @@ class Delivery:
         if self._sender is not None:
             self._sender.close()
             self._sender = None
+        await self._head.last()
+
+    def _note_policy(self, policy: Policy) -> None:
+        """Have the ledger tell of a policy that was put in force."""
+        if policy is not self._loaded:
+            self._loaded = policy
+            told = self._store.note([policy_load(policy.revision, policy.digest, policy.mode.value)])
+            told.add_done_callback(self._noted_policy)
+
+    def _noted_policy(self, told: Future[None]) -> None:
+        if told.exception() is not None:
+            self._loaded = None
 
     def _wake_all(self) -> None:
         for line in self._lines.values():
@@ -106,27 +127,36 @@ class Delivery:
         expired = 0.0
         while True:
             policy = self._policy()
+            self._note_policy(policy)
             try:
                 if policy is not known:
                     self.refresh()
-                    gone = await asyncio.wrap_future(self._store.recall_others([one.name for one in policy.vendors]))
+                    await self._recall_others(policy)
                     known = policy
-                    for name, number in gone.items():
-                        self._on_outcome(name, Outcome.RECALLED.value, number)
                 if time.monotonic() - expired > EXPIRES_EVERY or not expired:
                     await self._expire(policy)
                     expired = time.monotonic()
             except Exception:  # noqa: BLE001  the store failed: the next look tries again
                 known = None
+            self._head.look()
             await asyncio.sleep(KEEPS_EVERY)
 
+    async def _recall_others(self, policy: Policy) -> None:
+        names = [one.name for one in policy.vendors]
+        while gone := await asyncio.wrap_future(self._store.recall_others(names)):
+            for name, number in gone.items():
+                self._on_outcome(name, Outcome.RECALLED.value, number)
+
     async def _expire(self, policy: Policy) -> None:
-        now = time.time()
+        now, kept = time.time(), policy.retention
         ends = {
-            "receipts_before": now - policy.retention.receipts,
-            "dead_before": now - policy.retention.dead_letters,
+            "receipts_before": now - kept.receipts,
+            "dead_before": now - kept.dead_letters,
+            "ledger_before": now - kept.ledger,
         }
-        await asyncio.wrap_future(self._store.expire(**ends))
+        gone = 1
+        while gone:
+            gone = await asyncio.wrap_future(self._store.expire(**ends))
 
     async def _deliver(self, name: str) -> None:
         """Deliver to one vendor until stopped, or until no policy names it; whatever fails is waited out."""

@@ -18,7 +18,8 @@ from consent_mw.core.permit import Permit
 from consent_mw.core.policy import Policy, Vendor
 from consent_mw.core.terms import Outcome
 from consent_mw.wire.vendors import Encoder, OutgoingRequest, Piecemeal, VendorAnswer
-from consent_mw.world.delivery.rows import FIRST_WAIT, Check, backoff, settlements
+from consent_mw.world.delivery.line import Line, Unsettled
+from consent_mw.world.delivery.rows import FIRST_WAIT, Check, settlements
 from consent_mw.world.delivery.sender import Sender, UnansweredError, UnsendableError, UnsentError
 from consent_mw.world.store import OutboxRow, Settlement, Store
 
@@ -42,35 +43,10 @@ CONCURRENCY = 8
 BESIDES = 256
 """Bytes of a batch beside its events."""
 
-ALL_BUSY = frozenset({429, 503})
-"""Answers that speak of the vendor as a whole, not of the events sent, unless they name some."""
-
 TOO_MUCH = frozenset({400, 413, 422})
 """Answers to a batch that may be about a single event of it."""
 
 Outcomes = Callable[[str, str, int], None]
-
-
-@dataclass(slots=True)
-class Line:
-    """What is known of the way to one vendor."""
-
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    failures: int = 0
-    paused_until: float = 0.0
-
-    def fail(self, after: float) -> None:
-        self.failures += 1
-        self.paused_until = time.time() + max(backoff(self.failures), after)
-
-    def succeed(self) -> None:
-        self.failures = 0
-        self.paused_until = 0.0
-
-    @property
-    def pause(self) -> float:
-        """Seconds until the vendor is asked again."""
-        return max(self.paused_until - time.time(), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +78,7 @@ class Turn:
     until: float = 0.0
     waiting: dict[str, OutboxRow] = field(default_factory=dict)
     ended: list[Settlement] = field(default_factory=list)
+    fields: set[str] = field(default_factory=set)
     just_claimed: bool = False
     asking: list[str] = field(default_factory=list)
     answered: asyncio.Future[frozenset[str]] | None = None
@@ -111,6 +88,7 @@ class Turn:
         ready = self.ready()
         if ready is None or self.line.pause:
             return 0
+        await self._settle_before()
         started = time.time()
         self.until = started + LEASE - LONGEST_TRY
         rows = await asyncio.wrap_future(self.store.claim(self.name, CLAIMED_AT_ONCE, started, LEASE))
@@ -242,15 +220,19 @@ class Turn:
             return await self._settle(due, [VendorAnswer(None)] * len(due))
         except (UnansweredError, TimeoutError):
             # It may have arrived: sent again only where the vendor can tell that it is the same one.
+            self._left(permits)
             self.line.fail(0.0)
             return await self._settle(due, [VendorAnswer(Outcome.UNKNOWN if once else None)] * len(due))
         except Exception:  # noqa: BLE001  what cannot be sent or understood ends here, never the task
             return await self._settle(due, [VendorAnswer(Outcome.REJECTED)] * len(due))
-        if answer.status in ALL_BUSY and not any(one.named for one in answers):
-            self.line.fail(max((one.after for one in answers), default=0.0))
-        else:
-            self.line.succeed()
+        self._left(permits)
+        self.line.judge(answer.status, answers, due[0].id)
         return await (self._refused if answer.status in TOO_MUCH else self._settle)(due, answers)
+
+    def _left(self, permits: Sequence[Permit]) -> None:
+        """Note the names of the fields that left, or may have."""
+        for permit in permits:
+            self.fields.update(permit.fields)
 
     async def _refused(self, rows: Sequence[OutboxRow], answers: Sequence[VendorAnswer]) -> bool:
         """Settle what was refused; a batch refused as a whole is sent again in halves, so that one bad event does
@@ -274,18 +256,34 @@ class Turn:
     def _note(self, put_back: Sequence[Settlement] = ()) -> None:
         """Have the store note what came to an end, or is to be tried again. Asked, not awaited: the store does what
         it is asked in order, and the task may be ending."""
-        noted, self.ended = [*self.ended, *put_back], []
-        if not noted:
+        noted = Unsettled((*self.ended, *put_back), tuple(sorted(self.fields)))
+        self.ended = []
+        self.fields = set()
+        if not noted.settlements:
             return
         loop = asyncio.get_running_loop()
 
         def tell(done: Future[None]) -> None:
             # The loop may be closed by now; what was noted stands in the store.
-            if done.exception() is None:
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(self._tell, noted)
+            with contextlib.suppress(RuntimeError):
+                if done.exception() is None:
+                    loop.call_soon_threadsafe(self._tell, noted.settlements)
+                else:
+                    loop.call_soon_threadsafe(self.line.unsettled.append, noted)
 
-        self.store.settle(noted).add_done_callback(tell)
+        self._ask_to_settle(noted).add_done_callback(tell)
+
+    def _ask_to_settle(self, noted: Unsettled) -> Future[None]:
+        return self.store.settle(noted.settlements, vendor=self.name, fields=noted.fields)
+
+    async def _settle_before(self) -> None:
+        """Have the store note what it could not take when it came to its end. What is not noted is claimed again, and
+        would be sent again."""
+        while self.line.unsettled:
+            noted = self.line.unsettled[0]
+            await asyncio.wrap_future(self._ask_to_settle(noted))
+            self.line.unsettled.pop(0)
+            self._tell(noted.settlements)
 
     def _tell(self, noted: Sequence[Settlement]) -> None:
         for outcome, number in Counter(one.outcome for one in noted if one.outcome).items():

@@ -121,8 +121,9 @@ class Store(Protocol):
     def secret(self, name: str, proposed: bytes) -> Future[bytes]:
         """The secret that is kept under this name: the proposed one, where there was none."""
 
-    def publish(self, keys: Sequence[str]) -> Future[list[str]]:
-        """Keep these public keys (JSON Web Keys as JSON); answers with all that were ever kept, oldest first."""
+    def publish(self, public: Sequence[Sequence[str]]) -> Future[list[list[str]]]:
+        """Keep these public keys, each as JSON and a code that vouches for it (a later code takes the place of an
+        earlier one); answers with all that were ever kept, oldest first."""
 
     def pending(self, vendor: str = "") -> Future[int]:
         """How many rows wait, for this vendor or for all."""

@@ -2,7 +2,7 @@
 site; and the public keys of every receipt.
 
 Rule: a person's key is random and stands nowhere else, so that with it goes what could tell whose an entry is.
-Rule: a public key that we did not sign for is not shown to anybody.
+Rule: a public key is kept with a code that vouches for it; whoever asks looks at that.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import secrets
 import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Final
-
-from consent_mw.wire.ledger import Book
 
 KEY_TABLES: Final = (
     # `used` is a day, and changed once in a while only: it tells when nothing under this key is left.
@@ -25,8 +23,6 @@ KEY_TABLES: Final = (
 USED_WITHIN: Final = 30
 """Days that the day of a key's last use may be wrong by."""
 
-PUBLIC_KEY: Final = "public-key"
-
 _LISTED: Final = "(SELECT value FROM json_each(?))"
 _FIND: Final = f"""
 SELECT json_group_array(json_array(person, key, used)) FROM person_keys WHERE person IN {_LISTED}"""
@@ -34,7 +30,8 @@ _MAKE: Final = """
 INSERT INTO person_keys (person, key, used)
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), ? FROM json_each(?)"""
 _PUBLISH: Final = """
-INSERT INTO public_keys (jwk, code) VALUES (?, ?) ON CONFLICT (jwk) DO UPDATE SET code = excluded.code"""
+INSERT INTO public_keys (jwk, code) VALUES (?, ?)
+ON CONFLICT (jwk) DO UPDATE SET code = excluded.code WHERE code <> excluded.code"""
 _USE: Final = f"UPDATE person_keys SET used = ? WHERE person IN {_LISTED}"
 
 
@@ -69,14 +66,7 @@ def secret(db: sqlite3.Connection, name: str, proposed: bytes) -> bytes:
     return bytes(db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()[0])
 
 
-def publish(db: sqlite3.Connection, book: Book | None, keys: Sequence[str]) -> list[str]:
-    """Keep these public keys; all that we ever signed for, oldest first."""
-    kept = dict(db.execute("SELECT jwk, code FROM public_keys ORDER BY seq").fetchall())
-    ours = [one for one, code in kept.items() if book is None or book.signed(PUBLIC_KEY, one, code)]
-    ours += [one for one in keys if one not in ours]
-    for one in ours:
-        # Signed anew where another key vouches now, for the day on which the earlier one is taken away.
-        code = book.sign(PUBLIC_KEY, one) if book is not None else ""
-        if kept.get(one) != code:
-            db.execute(_PUBLISH, (one, code))
-    return ours
+def publish(db: sqlite3.Connection, keys: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Keep these public keys with the codes that vouch for them; all that are kept, oldest first."""
+    db.executemany(_PUBLISH, keys)
+    return [[jwk, code] for jwk, code in db.execute("SELECT jwk, code FROM public_keys ORDER BY seq")]

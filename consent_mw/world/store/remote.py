@@ -150,9 +150,9 @@ class RemoteStore:
         """The secret that is kept under this name."""
         return self._ask("secret", name, proposed)
 
-    def publish(self, keys: Sequence[str]) -> Future[list[str]]:
+    def publish(self, public: Sequence[Sequence[str]]) -> Future[list[list[str]]]:
         """Keep these public keys; all that were ever kept."""
-        return self._ask("publish", list(keys))
+        return self._ask("publish", [list(one) for one in public])
 
     def pending(self, vendor: str = "") -> Future[int]:
         """How many rows wait."""

@@ -218,11 +218,10 @@ class SqliteStore:
         """The secret that is kept under this name."""
         return self._writer.ask(lambda db: keys.secret(db, name, proposed), hurried=True)
 
-    def publish(self, public: Sequence[str]) -> Future[list[str]]:
+    def publish(self, public: Sequence[Sequence[str]]) -> Future[list[list[str]]]:
         """Keep these public keys; all that were ever kept."""
         kept = list(public)
-        book = self._ledger.book if self._ledger is not None else None
-        return self._writer.ask(lambda db: keys.publish(db, book, kept), hurried=True)
+        return self._writer.ask(lambda db: keys.publish(db, kept), hurried=True)
 
     def close(self) -> None:
         """Finish what was asked and close."""

@@ -22,6 +22,7 @@ VERBS = {
     "geo": "Ask the location databases, or get a newer one.",
     "init": "Write a policy to begin with, or draft one from what was seen.",
     "keys": "Make signing keys.",
+    "ledger": "Read, verify and export the book of choices and deliveries.",
     "profile": "List or show the built-in policies.",
     "replay": "Tell what a policy would have decided for recorded traffic.",
     "scan": "Visit a site with a real browser and compare it with its policy.",

@@ -150,8 +150,8 @@ class LedgerPart(NamedTuple):
 class LedgerReader(Protocol):
     """Reads the ledger while others write it. Raises StoreError."""
 
-    def part(self, after: int, limit: int) -> LedgerPart:
-        """The rows that follow on this number."""
+    def part(self, after: int | None, limit: int) -> LedgerPart:
+        """The rows that follow on this number (None: the first)."""
 
     def last(self, limit: int, *, before: int, kind: str, vendor: str, outcome: str) -> list[LedgerRow]:
         """The last rows of this kind, vendor and outcome (each may be empty) before this number, newest first."""

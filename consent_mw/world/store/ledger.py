@@ -163,7 +163,8 @@ def read_mark(db: sqlite3.Connection, which: str) -> Mark | None:
     return Mark._make(found) if found is not None else None
 
 
-def read_rows(db: sqlite3.Connection, after: int, limit: int) -> list[LedgerRow]:
-    """The rows that follow on this number, as they stand in the file."""
-    sql = f"SELECT {COLUMNS} FROM ledger WHERE seq > ? ORDER BY seq LIMIT ?"
-    return [LedgerRow._make(row) for row in db.execute(sql, (after, limit))]
+def read_rows(db: sqlite3.Connection, after: int | None, limit: int) -> list[LedgerRow]:
+    """The rows that follow on this number (None: the first), as they stand in the file."""
+    where, asked = ("", (limit,)) if after is None else ("WHERE seq > ?", (after, limit))
+    found = db.execute(f"SELECT {COLUMNS} FROM ledger {where} ORDER BY seq LIMIT ?", asked)
+    return [LedgerRow._make(row) for row in found]

@@ -32,8 +32,8 @@ class SqliteLedgerReader:
             known = "it is another program's database" if not version else f"it is of version {version}"
             raise StoreError(f"the store `{path}` has no ledger that can be read here: {known}")
 
-    def part(self, after: int, limit: int) -> LedgerPart:
-        """The rows that follow on this number, and both ends, as of one moment."""
+    def part(self, after: int | None, limit: int) -> LedgerPart:
+        """The rows that follow on this number (None: the first), and both ends, as of one moment."""
         with self._said():
             self._db.execute("BEGIN")
             try:

@@ -213,8 +213,8 @@ def _must_be_known(book: Book, part: LedgerPart, given: Mark | None) -> None:
         )
     if cut is not None and given is not None and given.seq < cut.seq:
         raise ServeError(
-            f"--head names entry {given.seq}, and entries up to {cut.seq} were deleted when their time was up: give a "
-            "later one"
+            f"--head names entry {given.seq}, and entries up to {cut.seq} were deleted when their time was up: "
+            "give a later one"
         )
 
 

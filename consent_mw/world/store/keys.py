@@ -24,29 +24,25 @@ USED_WITHIN: Final = 30
 """Days that the day of a key's last use may be wrong by."""
 
 _LISTED: Final = "(SELECT value FROM json_each(?))"
-_FIND: Final = f"""
-SELECT json_group_array(json_array(person, key, used)) FROM person_keys WHERE person IN {_LISTED}"""
-_MAKE: Final = """
-INSERT INTO person_keys (person, key, used)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), ? FROM json_each(?)"""
+_FIND: Final = f"SELECT json_group_object(person, key), min(used) FROM person_keys WHERE person IN {_LISTED}"
+_MAKE: Final = "INSERT INTO person_keys (person, key, used) SELECT key, value, ? FROM json_each(?)"
 _PUBLISH: Final = """
 INSERT INTO public_keys (jwk, code) VALUES (?, ?)
 ON CONFLICT (jwk) DO UPDATE SET code = excluded.code WHERE code <> excluded.code"""
-_USE: Final = f"UPDATE person_keys SET used = ? WHERE person IN {_LISTED}"
+_USE: Final = f"UPDATE person_keys SET used = ? WHERE used < ? AND person IN {_LISTED}"
 
 
 def person_keys(db: sqlite3.Connection, persons: Collection[str], day: int, *, keep: bool = True) -> dict[str, bytes]:
     """The key of each of these persons; of one that has none a new one, which is kept where `keep`."""
-    found = json.loads(db.execute(_FIND, (json.dumps(list(persons)),)).fetchone()[0])
-    keys = {person: key for person, key, _ in found}
+    listed = json.dumps(list(persons))
+    found, used = db.execute(_FIND, (listed,)).fetchone()
+    keys: dict[str, str] = json.loads(found)
     made = {person: secrets.token_hex(32) for person in persons if person not in keys}
-    if keep:
-        if made:
-            db.execute(_MAKE, (day, json.dumps(list(made.items()))))
-        stale = [person for person, _, used in found if used < day - USED_WITHIN]
-        if stale:
-            db.execute(_USE, (day, json.dumps(stale)))
-    return {person: bytes.fromhex(key) for person, key in (keys | made).items()}
+    if keep and made:
+        db.execute(_MAKE, (day, json.dumps(made)))
+    if keep and used is not None and used < day - USED_WITHIN:
+        db.execute(_USE, (day, day - USED_WITHIN, listed))
+    return {person: key.encode("ascii") for person, key in (keys | made).items()}
 
 
 def destroy(db: sqlite3.Connection, persons: Collection[str]) -> int:

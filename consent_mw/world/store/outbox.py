@@ -84,13 +84,14 @@ SELECT json_group_array(seq) FROM (
 """
 # A person without an identifier is known by the first receipt of the browser.
 _TOLD: Final = """
-SELECT json_group_array(json_array(seq, id, event_id, vendor, purpose, attempts,
+SELECT json_group_array(json_array(seq, id, event_id, vendor, purpose, attempts, length(body),
   iif(visitor <> '', visitor, coalesce((SELECT root FROM receipts WHERE receipts.id = outbox.receipt), receipt))))
 FROM outbox WHERE"""
 
 
 class Told(NamedTuple):
-    """What is told of a row that ends: its number and id, the event's, whose it was, and how often it was tried."""
+    """What is told of a row that ends: its number and id, the event's, how often it was tried, the bytes of its body,
+    and whose it is."""
 
     seq: int
     id: str
@@ -98,6 +99,7 @@ class Told(NamedTuple):
     vendor: str
     purpose: str
     attempts: int
+    size: int
     person: str
 
 
@@ -153,10 +155,11 @@ def held(db: sqlite3.Connection, ids: Sequence[str]) -> frozenset[str]:
     return frozenset(json.loads(db.execute(sql, listed).fetchone()[0]))
 
 
-def settle(db: sqlite3.Connection, settlements: Sequence[Settlement]) -> None:
-    """Note what became of claimed rows."""
-    remove(db, [one.id for one in settlements if one.outcome and one.outcome != "dead"])
+def settle(db: sqlite3.Connection, settlements: Sequence[Settlement], ended: Sequence[Told]) -> None:
+    """Note what became of claimed rows; `ended` are those that came to an end and are still there."""
     dead = [one.id for one in settlements if one.outcome == "dead"]
+    stay = frozenset(dead)
+    remove(db, [row for row in ended if row.id not in stay] if stay else ended)
     if dead:
         db.execute(_DEAD, (json.dumps(dead),))
     again = [(one.retry_at, not one.tried, one.id) for one in settlements if not one.outcome]
@@ -164,10 +167,11 @@ def settle(db: sqlite3.Connection, settlements: Sequence[Settlement]) -> None:
         db.executemany(_AGAIN, again)
 
 
-def remove(db: sqlite3.Connection, ids: Sequence[str]) -> None:
-    """Delete the rows of these ids."""
-    if ids:
-        delete(db, f"id IN {_LISTED}", json.dumps(ids))
+def remove(db: sqlite3.Connection, rows: Sequence[Told]) -> None:
+    """Delete these rows, which are there."""
+    if rows:
+        db.execute(f"DELETE FROM outbox WHERE seq IN {_LISTED}", (json.dumps([row.seq for row in rows]),))
+        _resize(db, -sum(row.size for row in rows))
 
 
 def expire_dead(db: sqlite3.Connection, before: float, most: int) -> int:
@@ -176,11 +180,10 @@ def expire_dead(db: sqlite3.Connection, before: float, most: int) -> int:
     return delete(db, where, before, most)
 
 
-def take_back(db: sqlite3.Connection, recent: Recent, numbers: Sequence[int]) -> None:
-    """Delete the rows of these numbers."""
-    if numbers:
-        delete(db, f"seq IN {_LISTED}", json.dumps(numbers))
-        recent.drop(numbers)
+def take_back(db: sqlite3.Connection, recent: Recent, rows: Sequence[Told]) -> None:
+    """Delete these rows, which are there, and remember them no longer."""
+    remove(db, rows)
+    recent.drop([row.seq for row in rows])
 
 
 def delete(db: sqlite3.Connection, where: str, *values: object) -> int:
@@ -202,18 +205,15 @@ def rows_of(db: sqlite3.Connection, subjects: Iterable[str]) -> list[Told]:
 
 
 def told(db: sqlite3.Connection, where: str, *values: object) -> list[Told]:
-    """What there is to tell of the rows of this condition, oldest first."""
-    return sorted(map(Told._make, json.loads(db.execute(f"{_TOLD} {where}", values).fetchone()[0])))
+    """What there is to tell of the rows of this condition."""
+    return list(map(Told._make, json.loads(db.execute(f"{_TOLD} {where}", values).fetchone()[0])))
 
 
 def told_by_id(db: sqlite3.Connection, ids: Sequence[str]) -> list[Told]:
     """What there is to tell of the rows of these ids."""
+    if not ids:
+        return []
     return told(db, f"id IN {_LISTED}", json.dumps(ids))
-
-
-def told_by_number(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Told]:
-    """What there is to tell of the rows of these numbers."""
-    return told(db, f"seq IN {_LISTED}", json.dumps(numbers))
 
 
 def others(db: sqlite3.Connection, vendors: Collection[str], most: int) -> list[Told]:
@@ -237,9 +237,9 @@ def next_due(db: sqlite3.Connection, vendor: str) -> float | None:
     return None if found is None else float(found)
 
 
-def room(db: sqlite3.Connection, size: int, most: int, *, drop_oldest: bool) -> list[int]:
-    """The numbers of the oldest rows, dead ones first, without which `size` more bytes fit. Raises StoreFullError
-    where none is to be dropped, or that would not do."""
+def room(db: sqlite3.Connection, size: int, most: int, *, drop_oldest: bool) -> list[Told]:
+    """The oldest rows, dead ones first, without which `size` more bytes fit. Raises StoreFullError where none is to
+    be dropped, or that would not do."""
     excess = int(db.execute("SELECT bytes FROM size").fetchone()[0]) + size - most
     if excess <= 0:
         return []
@@ -253,7 +253,7 @@ def room(db: sqlite3.Connection, size: int, most: int, *, drop_oldest: bool) -> 
         excess -= length
         if excess <= 0:
             break
-    return gone
+    return told(db, f"seq IN {_LISTED}", json.dumps(gone))
 
 
 def _window(db: sqlite3.Connection, vendor: str, after: int, limit: int, now: float) -> list[int]:

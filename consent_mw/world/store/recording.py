@@ -18,7 +18,7 @@ from consent_mw.core.terms import Outcome
 from consent_mw.wire.ledger import event_digest
 from consent_mw.world.store import Settlement
 from consent_mw.world.store.keys import person_keys
-from consent_mw.world.store.outbox import Told, told_by_id
+from consent_mw.world.store.outbox import Told
 
 TOLD_AT_ONCE: Final = 1000
 """Events that one entry tells of at most."""
@@ -28,13 +28,14 @@ RETRIED: Final = "retried"
 
 
 def settled(
-    db: sqlite3.Connection, settlements: Sequence[Settlement], vendor: str, fields: Collection[str]
+    db: sqlite3.Connection,
+    settlements: Sequence[Settlement],
+    rows: Sequence[Told],
+    vendor: str,
+    fields: Collection[str],
 ) -> list[Entry]:
-    """What came to an end at this vendor, which was sent these fields."""
+    """What came to an end at this vendor, which was sent these fields; `rows` are those that are still there."""
     outcomes = {one.id: one.outcome for one in settlements if one.outcome}
-    if not outcomes:
-        return []
-    rows = told_by_id(db, list(outcomes))
     # What was recalled while it was sent has no row any more, and its person may be erased.
     late = dict(Counter(outcomes[one] for one in outcomes.keys() - {row.id for row in rows}))
     made: list[Entry] = []

@@ -83,8 +83,8 @@ class SqliteStore:
             nonlocal first, dropped
             size = sum(len(row.body) for row in kept)
             gone = outbox.room(db, size, self._max_size, drop_oldest=self._drop_oldest)
-            if self._ledger is not None and gone:
-                self._ledger.note(*recording.dropped(db, outbox.told_by_number(db, gone)))
+            if self._ledger is not None:
+                self._ledger.note(*recording.dropped(db, gone))
             outbox.take_back(db, self._recent, gone)
             dropped = len(gone)
             first = outbox.insert(db, kept)
@@ -115,9 +115,10 @@ class SqliteStore:
         """Note what became of claimed rows."""
 
         def work(db: sqlite3.Connection) -> None:
+            ended = outbox.told_by_id(db, [one.id for one in settlements if one.outcome])
             if self._ledger is not None:
-                self._ledger.note(*recording.settled(db, settlements, vendor, fields))
-            outbox.settle(db, settlements)
+                self._ledger.note(*recording.settled(db, settlements, ended, vendor, fields))
+            outbox.settle(db, settlements, ended)
 
         return self._writer.ask(work)
 
@@ -236,6 +237,6 @@ class SqliteStore:
         self, db: sqlite3.Connection, rows: Sequence[outbox.Told], reason: str, *, keep: bool = True
     ) -> None:
         """Recall these rows for this reason; `keep`: their persons keep their keys."""
-        if self._ledger is not None and rows:
+        if self._ledger is not None:
             self._ledger.note(*recording.recalled(db, rows, reason, keep=keep))
-        outbox.take_back(db, self._recent, [row.seq for row in rows])
+        outbox.take_back(db, self._recent, rows)

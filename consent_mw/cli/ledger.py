@@ -66,7 +66,7 @@ def list_entries(store: str, outcome: str | None, vendor: str, kind: str | None,
         click.echo(_printable(_line(row)))
     for name, number in sorted(letters.items()):
         click.echo(
-            _printable(f"{number} dead letters of {name} are kept; `consent-mw ledger retry` tries them again")
+            _printable(f"{number} dead letters of {name} are kept: `consent-mw ledger retry` tries them again")
         )
     return 0
 

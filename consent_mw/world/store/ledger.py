@@ -98,9 +98,9 @@ class Ledger:
         start = read_mark(db, CUT)
         if start is None or not self.book.holds(CUT, start):
             return None
-        rows = read_rows(db, start.seq, CUT_AT_ONCE)
         end = Mark(start.seq, start.mac)
-        for row in rows:
+        # Never the last one: what follows is written behind it.
+        for row in read_rows(db, start.seq, CUT_AT_ONCE + 1)[:-1]:
             # An entry under a key that is gone cannot be told from one that was changed; its time is up all the same.
             whole = self.book.follows(row, end.mac) or not self.book.knows(row.key)
             if row.seq != end.seq + 1 or not whole or row.at >= before * 1000:

@@ -8,6 +8,7 @@ Rule: if the store fails, the site stays up and nothing non-essential is set or 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -203,6 +204,10 @@ class Gate:
             return
         self.started = False
         self.reporter.hand_over()
+        if self.store is not None:
+            # What was handed over may be refused, which the ledger is to be told of.
+            with contextlib.suppress(StoreError):
+                await asyncio.wrap_future(self.store.note([]))
         self.refusals.close()
         if self._delivery is not None:
             await self._delivery.stop(drain)

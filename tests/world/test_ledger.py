@@ -289,6 +289,20 @@ def test_erasing_destroys_the_key_and_leaves_the_chain_whole(file: Path) -> None
     assert findings(file) == []
 
 
+@pytest.mark.parametrize("known", ["ann", "r2"], ids=["by visitor", "by receipt"])
+def test_a_person_who_is_known_by_one_name_loses_the_keys_of_both(file: Path, known: str) -> None:
+    """Before the identifier there is the receipt alone; after a withdrawal there is again."""
+    store = a_kept_ledger(file)
+    give_consent(store, "r1")
+    give_consent(store, "r2", root="r1")
+    done(store.enqueue([a_row("1", visitor="", receipt="r1"), a_row("2", receipt="r2"), a_row("3", visitor="bob")]))
+    deliver(store, 3)
+    assert [one for (one,) in ask(file, "SELECT person FROM person_keys ORDER BY person")] == ["ann", "bob", "r1"]
+    done(store.erase([known]))
+    store.close()
+    assert ask(file, "SELECT person FROM person_keys") == [("bob",)]
+
+
 def test_nothing_of_a_person_stands_in_the_ledger(file: Path) -> None:
     store = a_kept_ledger(file)
     secret = {"visitor": "the-visitor", "event_id": "the-event", "body": b'{"event":"the-value"}'}

@@ -82,16 +82,15 @@ SELECT json_group_array(seq) FROM (
   WHERE o.seq >> {BLOCK} = block AND o.receipt = subject AND o.receipt <> ''
 )
 """
-# A person without an identifier is known by the first receipt of the browser.
 _TOLD: Final = """
 SELECT json_group_array(json_array(seq, id, event_id, vendor, purpose, attempts, length(body),
-  iif(visitor <> '', visitor, coalesce((SELECT root FROM receipts WHERE receipts.id = outbox.receipt), receipt))))
+  visitor, iif(receipt = '', '', coalesce((SELECT root FROM receipts WHERE receipts.id = outbox.receipt), receipt))))
 FROM outbox WHERE"""
 
 
 class Told(NamedTuple):
     """What is told of a row that ends: its number and id, the event's, how often it was tried, the bytes of its body,
-    and whose it is."""
+    and whose it is: a visitor's, or that of the browser whose first receipt is `root`."""
 
     seq: int
     id: str
@@ -100,7 +99,13 @@ class Told(NamedTuple):
     purpose: str
     attempts: int
     size: int
-    person: str
+    visitor: str
+    root: str
+
+    @property
+    def person(self) -> str:
+        """Whose it is, as far as anybody knows."""
+        return self.visitor or self.root
 
 
 def insert(db: sqlite3.Connection, rows: Sequence[OutboxRow]) -> int:

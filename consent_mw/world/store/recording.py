@@ -79,12 +79,14 @@ def _events(
 ) -> Events:
     """What is told of these rows, whose outcome is by their id, or the same for all."""
     day = int(time.time() // 86_400)
-    keys = person_keys(db, {row.person for row in rows if row.person}, day, keep=keep) if rows else {}
+    persons = {row.visitor or row.root: row.root if row.visitor else "" for row in rows}
+    persons.pop("", None)
+    keys = person_keys(db, persons, day, keep=keep) if persons else {}
     numbers: Counter[str] = Counter()
     digests: dict[str, list[str]] = {}
     for row in rows:
         outcome = outcomes if isinstance(outcomes, str) else outcomes[row.id]
         numbers[outcome] += 1
-        if row.person:
-            digests.setdefault(outcome, []).append(event_digest(keys[row.person], row.event_id))
+        if key := keys.get(row.visitor or row.root):
+            digests.setdefault(outcome, []).append(event_digest(key, row.event_id))
     return Events(frozenset(row.purpose for row in rows), numbers, digests)

@@ -25,8 +25,8 @@ LONGEST_ATTRIBUTES_KEPT: Final = 256
 
 
 class Enforcement:
-    """What one decision does. `announced` tells the app of it, `tk` the browser; `ends` is whether a no or a minor's
-    age ends cookies that are held already; `reports` whether some vendor may get something."""
+    """What one decision does. `announced` tells the app of it, `tk` the browser; `ends` are the purposes whose cookies
+    end, where they are held already, by a no or a minor's age; `reports` is whether some vendor may get something."""
 
     __slots__ = (
         "_kept", "_plans", "_rules", "announced", "decision", "ends", "identifies", "reports", "shows", "tk",
@@ -39,7 +39,8 @@ class Enforcement:
         self.decision = decision
         self.announced = _announcement(decision)
         self.tk = response_field(b"Tk", decision.tk.encode())
-        self.ends = any(one.reason in (Reason.CONSENT_REFUSED, Reason.MINOR) for one in decision.verdicts)
+        ending = (Reason.CONSENT_REFUSED, Reason.MINOR)
+        self.ends = frozenset(one.purpose for one in decision.verdicts if one.reason in ending and not one.allowed)
         self.reports = any(decision.fields.values())
         rule = rules.policy.identifier
         self.identifies = rule is not None and decision.allows(rule.purpose) and not decision.minor

@@ -23,7 +23,6 @@ from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.decision import Decision, decide
 from consent_mw.core.facts import Facts
 from consent_mw.core.policy import DAY
-from consent_mw.core.terms import Reason
 from consent_mw.core.whereabouts import Location
 from consent_mw.wire import cookies, headers
 from consent_mw.wire.fields import (
@@ -88,12 +87,14 @@ class Editor(Protocol):
 class Reply:
     """What goes to the browser: the fields, and the editor that the body passes through, if one does.
     `pending` resolves when what must be done before the reply is sent is done. Of a reply that may be given again:
-    `rendered` remembers what was made of it, `page` and `dropped` what is to be reported and counted."""
+    `rendered` remembers what was made of it, `head` the head that a browser gets to whom another answer may follow;
+    `page` and `dropped` are what is to be reported and counted."""
 
     fields: Fields
     editor: Editor | None = None
     pending: Future[Any] | None = None
     rendered: dict[int, object] | None = None
+    head: bytes = b""
     page: bool = False
     dropped: int = 0
 
@@ -109,6 +110,7 @@ class Exchange:
     now = 0
     _dropped = 0
     _facts: Facts | None = None
+    _ending: tuple[Enforcement | None, tuple[bytes, ...]] = (None, ())
     _visit: Visit | None = None
 
     def __init__(self, gate: Gate, rules: Ruleset, route: Route, seen: Observation) -> None:
@@ -295,24 +297,15 @@ class Exchange:
             return None
         if enforcement.shows or (enforcement.identifies and self.identifier is None):
             return None
-        if enforcement.ends and self._ends_cookies():
-            return None
         if not self.rules.enforced or self.now > self.alike_until:
             return None
-        return self.rules.bearing(enforcement, self.seen)
+        return self.rules.bearing(enforcement, self.seen, self.expired_after_a_no())
 
     @property
     def alike_until(self) -> float:
         """When the consent cookie is to be issued anew (seconds since 1970)."""
         issued = self.consent.issued
         return issued + REISSUE_AFTER if issued else FOR_EVER
-
-    def _ends_cookies(self) -> bool:
-        """Whether the browser still sends what its no ended."""
-        known = self.jar.ends.get(self.number)
-        if known is None:
-            known = self.jar.ends[self.number] = bool(self.expired_after_a_no())
-        return known
 
     def _give_again(self, answer: ResponseHead, reply: Reply, bearing: Bearing) -> None:
         """Remember this reply for the next answer with this very head."""
@@ -452,22 +445,25 @@ class Exchange:
             lines.extend(self.expired_after_a_no())
         return lines
 
-    def expired_after_a_no(self) -> list[bytes]:
+    def expired_after_a_no(self) -> tuple[bytes, ...]:
         """Deletions of listed cookies that the browser still sends although their purpose was refused."""
-        decision = self._current().decision
+        enforcement = self._current()
+        ending, lines = self._ending
+        if ending is not enforcement:
+            lines = self._deletions(enforcement.ends) if enforcement.ends else ()
+            self._ending = enforcement, lines
+        return lines
+
+    def _deletions(self, refused: frozenset[str]) -> tuple[bytes, ...]:
         lines: list[bytes] = []
         done: set[bytes] = set()
         for name, _ in cookies.pieces(self.jar.joined):
-            purpose = self._purpose_of(name)
-            verdict = decision.verdict(purpose) if purpose else None
-            if name in done or verdict is None or verdict.allowed:
-                continue
-            if verdict.reason in (Reason.CONSENT_REFUSED, Reason.MINOR):
+            if name not in done and self._purpose_of(name) in refused:
                 done.add(name)
                 ours = name in self.rules.own_cookies
                 parties = self.rules.own_parties if ours else self.rules.policy.site.same_party
                 lines.extend(cookies.expire_cookies(name, parties, self.seen.host))
-        return lines
+        return tuple(lines)
 
     def _purpose_of(self, name: bytes) -> str:
         identifier = self.rules.policy.identifier

@@ -364,7 +364,8 @@ class Gate:
     @property
     def failing(self) -> bool:
         """Whether there should be a store that takes what it is given, and is none."""
-        return self.started and not self.healthy
+        store = self.store
+        return self.started and (store is None or not store.healthy)
 
     def is_bot(self, exchange: Exchange) -> bool:
         """Whether the user agent says that it is a program."""

@@ -27,8 +27,7 @@ FOR_EVER: Final = 1e18
 @dataclass(slots=True)
 class Jar:
     """The cookies of one request. `until` is when another look is due (seconds since 1970); `enforced` and
-    `remaining` remember, by what a decision depends on, what followed for these cookies, `ends` whether some of them
-    end; `told` is what the last
+    `remaining` remember, by what a decision depends on, what followed for these cookies; `told` is what the last
     page view said of their visitor."""
 
     joined: bytes = b""
@@ -37,7 +36,6 @@ class Jar:
     until: float = FOR_EVER
     enforced: dict[int, Enforcement] = field(default_factory=dict)
     remaining: dict[int, bytes | None] = field(default_factory=dict)
-    ends: dict[int, bool] = field(default_factory=dict)
     told: Told | None = None
 
 

@@ -73,13 +73,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bearing:
-    """All of a request that bears on a reply which is given again; one object each, so that it is found by itself."""
+    """All of a request that bears on a reply which is given again; one object each, so that it is found by itself.
+    `ended` are the lines by which cookies end that the browser still sends after a no."""
 
     enforcement: Enforcement
     document: bool
     frame: bool
     method: bytes
     cookies: bool
+    ended: tuple[bytes, ...]
 
 
 class Route(Enum):
@@ -117,7 +119,7 @@ class Ruleset:
         # Here and not in the gate, so that a reload can never pair a place with another policy's jurisdiction.
         self.places: Remembered[tuple[str, bytes], Place] = Remembered(PLACES_KEPT)
         self._enforcements: dict[str, Enforcement] = {}
-        self._bearings: dict[tuple[Enforcement, bool, bool, bytes, bool], Bearing] = {}
+        self._bearings: dict[tuple[Enforcement, bool, bool, bytes, bool, tuple[bytes, ...]], Bearing] = {}
         self._peers: Remembered[str, bool] = Remembered(PLACES_KEPT)
         self._settled: Remembered[tuple[tuple[Location, ...], bool], tuple[Settled, int]] = Remembered(SETTLED_KEPT)
         self._numbers: dict[tuple[str, Whereabouts], int] = {}
@@ -198,9 +200,9 @@ class Ruleset:
             known = self._enforcements[decision.digest] = Enforcement(self, decision)
         return known
 
-    def bearing(self, enforcement: Enforcement, asked: Observation) -> Bearing:
+    def bearing(self, enforcement: Enforcement, asked: Observation, ended: tuple[bytes, ...]) -> Bearing:
         """What bears on the reply to this request, if nothing else does."""
-        key = (enforcement, asked.document, asked.frame, asked.method, b"cookie" in asked.seen)
+        key = (enforcement, asked.document, asked.frame, asked.method, b"cookie" in asked.seen, ended)
         known = self._bearings.get(key)
         if known is None:
             if len(self._bearings) >= BEARINGS_KEPT:

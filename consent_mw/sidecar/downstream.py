@@ -90,7 +90,8 @@ class Client(asyncio.Protocol):
                 self.relay.forward_raw(data)
             return
         if self.relay is None and not self._buffer:
-            found = self.plane.admissions.find(data, self.plane.gate, self.peer, self.secure)
+            plane = self.plane
+            found = plane.admissions.find(data, plane.gate, self.peer, self.secure)
             if found is not None:
                 self._admit(*found)
                 return
@@ -190,8 +191,11 @@ class Client(asyncio.Protocol):
         if self._leaving and self.relay is None:
             self.finish(linger=False)
 
-    def passed(self) -> None:
-        """The answer to a request that came before is whole; another may follow."""
+    def passed(self, answer: bytes) -> None:
+        """Send the whole answer to a request that came before; another may follow."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.write(answer)
         if self._buffer or self._pauses or self._leaving:
             self.relayed(again=True)
             return

@@ -7,8 +7,8 @@ Rule: what is skipped is work, nothing else: the same bytes go out, the same is 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.exchange import Reply
@@ -45,43 +45,39 @@ class Passage:
         self._admission = admission
         self._rendered = rendered
         self._connection = connection
-        self._started = time.perf_counter()
+        self._started = perf_counter()
         connection.begin_whole(self, rendered)
         self._client.deadline = self._plane.now + FIRST_BYTE_WITHIN
 
     def upstream_whole(self, answer: ResponseHead, body: bytes) -> None:
         """The whole answer in one piece: most often one that was given before."""
-        plane, bearing, replies = self._plane, self._admission.bearing, answer.replies
-        reply = replies.get(bearing) if replies and bearing is not None else None
-        framed = reply.rendered.get(AGAIN) if isinstance(reply, Reply) and reply.rendered is not None else None
-        if (
-            bearing is None
-            or not isinstance(reply, Reply)
-            or not isinstance(framed, Framed)
-            or framed.chunked
-            or plane.draining
-            or plane.gate.failing
-        ):
+        plane, bearing, replies, status = self._plane, self._admission.bearing, answer.replies, answer.status
+        reply: Reply | None = replies.get(bearing) if replies else None
+        if reply is None or bearing is None or not reply.head or plane.draining or plane.gate.failing:
             self._hand_over(None).upstream_whole(answer, body)
+            self._learn(answer)
             return
         try:
             if reply.dropped:
                 plane.gate.counts["set_cookie_dropped"] += reply.dropped
             if bearing.enforcement.reports:
-                self._report(reply, answer.status)
+                self._report(reply, status)
         except Exception:
             log.exception("the gate failed on an answer")
             self._hand_over(None).refuse_answer("it cannot be decided about")
             return
-        client, meters = self._client, plane.meters
-        client.write(framed.head + body)
-        seconds = time.perf_counter() - self._started
-        meters.took(seconds)
-        meters.answered[answer.status // 100] += 1
-        meters.bytes_out += len(body)
+        seconds, sent = perf_counter() - self._started, len(body)
+        plane.meters.note(status, seconds, sent)
         if plane.log.on:
-            self._log(answer.status, seconds, len(body))
-        client.passed()
+            self._log(status, seconds, sent)
+        self._client.passed(reply.head + body)
+
+    def _learn(self, answer: ResponseHead) -> None:
+        """Take note of the head that was written for this answer, if it is to be given again."""
+        reply: Reply | None = answer.replies.get(self._admission.bearing) if answer.replies else None
+        framed = reply.rendered.get(AGAIN) if reply is not None and reply.rendered is not None else None
+        if reply is not None and isinstance(framed, Framed) and not framed.chunked:
+            reply.head = framed.head
 
     def _report(self, reply: Reply, status: int) -> None:
         gate = self._plane.gate

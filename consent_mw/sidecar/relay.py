@@ -468,9 +468,7 @@ class Relay:
         self._noted = True
         outlet, meters = self._outlet, self._plane.meters
         seconds = time.perf_counter() - self._started
-        meters.took(seconds)
-        meters.answered[outlet.status // 100] += 1
-        meters.bytes_out += outlet.sent
+        meters.note(outlet.status, seconds, outlet.sent)
         if not self._plane.log.on:
             return
         decision = self._exchange.decision if self._exchange is not None else None

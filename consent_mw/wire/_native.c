@@ -691,12 +691,14 @@ static PyObject *remaining(PyObject *Py_UNUSED(module), PyObject *const *args, P
 
 #define PROBES 64
 
-/* One head, by all of its octets, with what is known of it: a number, octets to send, an object. */
+/* One head, by all of its octets, with what is known of it: a number, octets to send, an object. Both texts lie in one
+   piece of memory, which is looked at as a whole, and seldom near to anything else. */
 typedef struct {
     uint64_t hash;
     double number;
-    PyObject *key;
-    PyObject *sent;
+    char *text;
+    Py_ssize_t size;
+    Py_ssize_t size_sent;
     PyObject *value;
 } Kept;
 
@@ -711,6 +713,9 @@ typedef struct {
 } Known;
 
 enum { YOUNG, OLD };
+
+/* The text of a place whose head is young again: it is found no more, and ends no search too soon. */
+static char TAKEN[1];
 
 static uint64_t word_at(const char *at) {
     uint64_t word;
@@ -744,23 +749,21 @@ static Kept *sought(Known *self, int generation, uint64_t hash, Span key) {
     Kept *kept = self->kept[generation];
     for (size_t step = 0; kept != NULL && step < PROBES; step++) {
         Kept *one = &kept[(hash + step) & self->mask];
-        Span held;
-        if (one->key == NULL) return NULL;
-        if (one->hash == hash && text_of(one->key, &held) == 0 && is_same(held, key.at, key.size)) return one;
+        if (one->text == NULL) return NULL;
+        if (one->hash == hash && is_same((Span){one->text, one->size}, key.at, key.size)) return one;
     }
     return NULL;
 }
 
 static void let_go(Kept *kept, size_t mask) {
     for (size_t index = 0; kept != NULL && index <= mask; index++) {
-        Py_XDECREF(kept[index].key);
-        Py_XDECREF(kept[index].sent);
+        if (kept[index].text != TAKEN) PyMem_Free(kept[index].text);
         Py_XDECREF(kept[index].value);
     }
     PyMem_Free(kept);
 }
 
-/* Keep what is the caller's to give: its references are taken, whatever comes of it. -1 with an error. */
+/* Keep what is the caller's to give: it is taken, whatever comes of it. -1 with an error. */
 static int keep(Known *self, Kept one) {
     Kept *gone = NULL, *place = NULL;
     if (self->counts[YOUNG] >= self->limit || self->kept[YOUNG] == NULL) {
@@ -778,11 +781,9 @@ static int keep(Known *self, Kept one) {
     }
     for (size_t step = 0; place == NULL && step < PROBES; step++) {
         Kept *there = &self->kept[YOUNG][(one.hash + step) & self->mask];
-        Span held, key;
-        text_of(one.key, &key);
-        int same = there->key != NULL && there->hash == one.hash && text_of(there->key, &held) == 0 &&
-                   is_same(held, key.at, key.size);
-        if (there->key == NULL || same) place = there;
+        int same = there->text != NULL && there->hash == one.hash &&
+                   is_same((Span){there->text, there->size}, one.text, one.size);
+        if (there->text == NULL || same) place = there;
     }
     int failed = place == &one ? -1 : 0;
     /* Where all places are taken, the first one gives way. */
@@ -790,34 +791,26 @@ static int keep(Known *self, Kept one) {
     Kept before = failed ? one : *place;
     if (!failed) {
         *place = one;
-        self->counts[YOUNG] += before.key == NULL;
+        self->counts[YOUNG] += before.text == NULL;
     }
     /* The last thing: what is let go may call anything, this table included. */
-    Py_XDECREF(before.key);
-    Py_XDECREF(before.sent);
+    PyMem_Free(before.text);
     Py_XDECREF(before.value);
     let_go(gone, self->mask);
     return failed;
 }
 
-/* What is known of this head, as references of the caller's; 0 where nothing is, -1 with an error. */
-static int recall(Known *self, Span key, Kept *found) {
+/* What is known of this head; NULL where nothing is, or with an error. What was old is young again. */
+static Kept *recall(Known *self, Span key) {
     uint64_t hash = hash_of(key, self->seed);
     Kept *one = sought(self, YOUNG, hash, key);
-    int young = one != NULL;
-    if (!young) one = sought(self, OLD, hash, key);
-    if (one == NULL) return 0;
-    *found = *one;
-    Py_INCREF(found->sent);
-    Py_INCREF(found->value);
-    if (young) return 1;
-    Py_INCREF(found->key);
-    Py_INCREF(found->sent);
-    Py_INCREF(found->value);
-    if (keep(self, *found) == 0) return 1;
-    Py_DECREF(found->sent);
-    Py_DECREF(found->value);
-    return -1;
+    if (one != NULL) return one;
+    one = sought(self, OLD, hash, key);
+    if (one == NULL) return NULL;
+    Kept taken = *one;
+    *one = (Kept){.text = TAKEN, .size = -1};
+    self->counts[OLD]--;
+    return keep(self, taken) < 0 ? NULL : sought(self, YOUNG, hash, key);
 }
 
 /* keep(key, value, number, sent) */
@@ -826,20 +819,27 @@ static PyObject *Known_keep(Known *self, PyObject *const *args, Py_ssize_t count
     if (!has(count, 4) || text_of(args[0], &key) < 0 || text_of(args[3], &sent) < 0) return NULL;
     double number = PyFloat_AsDouble(args[2]);
     if (number == -1.0 && PyErr_Occurred()) return NULL;
-    Kept one = {hash_of(key, self->seed), number, Py_NewRef(args[0]), Py_NewRef(args[3]), Py_NewRef(args[1])};
+    char *text = PyMem_Malloc((size_t)(key.size + sent.size));
+    if (text == NULL) return PyErr_NoMemory();
+    memcpy(text, key.at, (size_t)key.size);
+    memcpy(text + key.size, sent.at, (size_t)sent.size);
+    Kept one = {hash_of(key, self->seed), number, text, key.size, sent.size, Py_NewRef(args[1])};
     if (keep(self, one) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* None, unless there is an error. */
+static PyObject *nothing(void) {
+    if (PyErr_Occurred()) return NULL;
     Py_RETURN_NONE;
 }
 
 /* get(key) */
 static PyObject *Known_get(Known *self, PyObject *head) {
     Span key;
-    Kept found;
     if (text_of(head, &key) < 0) return NULL;
-    int known = recall(self, key, &found);
-    if (known <= 0) return known < 0 ? NULL : Py_NewRef(Py_None);
-    Py_DECREF(found.sent);
-    return found.value;
+    Kept *found = recall(self, key);
+    return found == NULL ? nothing() : Py_NewRef(found->value);
 }
 
 /* Both of these, which are taken; the second may be NULL with an error. */
@@ -863,8 +863,7 @@ static int is_apart(Span target, PyObject *apart) {
 
 /* request(raw, now, apart) */
 static PyObject *Known_request(Known *self, PyObject *const *args, Py_ssize_t count) {
-    Span raw, sent;
-    Kept found;
+    Span raw;
     if (!has(count, 3) || text_of(args[0], &raw) < 0) return NULL;
     double now = PyFloat_AsDouble(args[1]);
     if (now == -1.0 && PyErr_Occurred()) return NULL;
@@ -877,29 +876,20 @@ static PyObject *Known_request(Known *self, PyObject *const *args, Py_ssize_t co
     if (target.size > LONGEST_TARGET || !is_of(target, IN_TARGET)) Py_RETURN_NONE;
     int apart = is_apart(target, args[2]);
     if (apart != 0) return apart < 0 ? NULL : Py_NewRef(Py_None);
-    int known = recall(self, (Span){line.at + line.size + 2, raw.size - line.size - 2}, &found);
-    if (known <= 0) return known < 0 ? NULL : Py_NewRef(Py_None);
-    PyObject *whole = Py_None;
-    if (now > found.number) {
-        Py_DECREF(found.value);
-        Py_DECREF(found.sent);
-        return Py_NewRef(whole);
-    }
-    text_of(found.sent, &sent);
-    whole = PyBytes_FromStringAndSize(NULL, line.size + sent.size);
+    Kept *found = recall(self, (Span){line.at + line.size + 2, raw.size - line.size - 2});
+    if (found == NULL || now > found->number) return nothing();
+    PyObject *whole = PyBytes_FromStringAndSize(NULL, line.size + found->size_sent);
     if (whole != NULL) {
         char *to = PyBytes_AsString(whole);
         memcpy(to, line.at, (size_t)line.size);
-        memcpy(to + line.size, sent.at, (size_t)sent.size);
+        memcpy(to + line.size, found->text + found->size, (size_t)found->size_sent);
     }
-    Py_DECREF(found.sent);
-    return both_of(found.value, whole);
+    return both_of(Py_NewRef(found->value), whole);
 }
 
 /* answer(raw) */
 static PyObject *Known_answer(Known *self, PyObject *raw) {
     Span whole;
-    Kept found;
     if (text_of(raw, &whole) < 0) return NULL;
     const char *end = whole.at, *stop = whole.at + whole.size;
     while ((end = stop - end < 4 ? NULL : memchr(end, '\r', (size_t)(stop - end - 3))) != NULL) {
@@ -907,15 +897,10 @@ static PyObject *Known_answer(Known *self, PyObject *raw) {
         end++;
     }
     if (end == NULL) Py_RETURN_NONE;
-    int known = recall(self, (Span){whole.at, end - whole.at}, &found);
-    if (known <= 0) return known < 0 ? NULL : Py_NewRef(Py_None);
-    Py_DECREF(found.sent);
+    Kept *found = recall(self, (Span){whole.at, end - whole.at});
     Span body = {end + 4, stop - end - 4};
-    if ((double)body.size != found.number) {
-        Py_DECREF(found.value);
-        Py_RETURN_NONE;
-    }
-    return both_of(found.value, as_bytes(body));
+    if (found == NULL || (double)body.size != found->number) return nothing();
+    return both_of(Py_NewRef(found->value), as_bytes(body));
 }
 
 static PyObject *Known_clear(Known *self, PyObject *Py_UNUSED(none)) {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from consent_mw.wire.fields import Fields, Read, notice, read_response_fields, response_field, response_reader
 
@@ -41,7 +41,7 @@ class ResponseHead:
     length: int
     bodiless: bool
     keeps: bool
-    replies: dict[Hashable, object] | None = None
+    replies: dict[Hashable, Any] | None = None
 
     def all(self, name: bytes) -> tuple[bytes, ...]:
         """Every value of this field, in order."""

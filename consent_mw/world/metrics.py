@@ -35,10 +35,12 @@ class Meters:
         self.buckets = [0] * (len(BOUNDS) + 1)
         self.seconds = 0.0
 
-    def took(self, seconds: float) -> None:
-        """Note how long one request took."""
+    def note(self, status: int, seconds: float, sent: int) -> None:
+        """Note one request that is over: how it was answered, how long it took, the bytes of its body."""
+        self.answered[status // 100] += 1
         self.buckets[bisect_left(BOUNDS, seconds)] += 1
         self.seconds += seconds
+        self.bytes_out += sent
 
     def totals(self) -> dict[str, float]:
         """Everything counted, flat."""

@@ -490,9 +490,21 @@ class Connection(asyncio.Protocol):
 
     def _end_whole(self, head: ResponseHead, body: bytes) -> None:
         """The answer is whole, and came in one piece."""
-        listener = self._listener
-        self._answer = head
-        self._let_go(surplus=False)
+        listener, transport = self._listener, self._transport
+        if (
+            head.keeps
+            and self._request_whole
+            and not self._paused
+            and transport is not None
+            and not transport.get_write_buffer_size()
+            and not transport.is_closing()
+        ):
+            self._listener = None
+            self.reused = True
+            self._pool.give_back(self)
+        else:
+            self._answer = head
+            self._let_go(surplus=False)
         if listener is not None:
             listener.upstream_whole(head, body)
 

@@ -40,7 +40,7 @@ def test_a_count_without_a_family_is_told_under_its_own_name() -> None:
 def test_durations_fall_into_buckets_that_add_up() -> None:
     meters = Meters()
     for seconds in (0.0005, 0.001, 0.003, 99.0):
-        meters.took(seconds)
+        meters.note(200, seconds, 5)
     told = samples(meters.totals())
     buckets = [
         told[f"consent_mw_request_duration_seconds_bucket{{le={one}}}"] for one in (0.001, 0.0025, 0.005, "+Inf")

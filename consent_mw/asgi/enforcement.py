@@ -25,8 +25,9 @@ LONGEST_ATTRIBUTES_KEPT: Final = 256
 
 
 class Enforcement:
-    """What one decision does. `announced` tells the app of it, `tk` the browser; `ends` are the purposes whose cookies
-    end, where they are held already, by a no or a minor's age; `reports` is whether some vendor may get something."""
+    """What one decision does. `announced` tells the app of it, `tk` the browser; `ends` are the purposes whose
+    cookies end by a no or a minor's age, where they are held already; `reports`: whether some vendor may get
+    something."""
 
     __slots__ = (
         "_kept", "_plans", "_rules", "announced", "decision", "ends", "identifies", "reports", "shows", "tk",

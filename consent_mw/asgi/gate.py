@@ -334,9 +334,7 @@ class Gate:
             return []
         if exchange.identifier is not None or not self.healthy or self.is_bot(exchange):
             return []
-        day = int(self.now()) // DAY
-        token = self.keyring.sign_identifier(secrets.token_bytes(16), day)
-        exchange.identifier = self.keyring.read_identifier(token)
+        exchange.identifier, token = self.keyring.new_identifier(secrets.token_bytes(16), int(self.now()) // DAY)
         rules = exchange.rules
         name, domain = rules.identifier_cookie, rules.cookie_domain
         return [cookies.make_set_cookie(name, token.encode(), max_age=rule.lasts, domain=domain)]

@@ -7,7 +7,7 @@ Rule: the decision is not skipped: it is the one that these bytes had, and it ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from consent_mw.asgi.enforcement import Enforcement
@@ -78,12 +78,12 @@ class Admissions:
         return found
 
     def keep(self, head: RequestHead, exchange: Exchange, rendered: bytes, peer: str, *, secure: bool) -> None:
-        """Remember what became of this request's header block, if it is one that can come again."""
+        """Remember what became of this request's header block, if it is one that can come again, and did so once."""
         block = head.block
         ordinary = head.length == 0 and not (head.upgrade or head.continues or head.http10 or b"via" in head.seen)
         if not ordinary or not 0 < len(block) <= LONGEST_BLOCK_KEPT or head.method != b"GET":
             return
-        if len(head.fields) > MOST_FIELDS_KEPT:
+        if len(head.fields) > MOST_FIELDS_KEPT or not self._known.once(block):
             return
         enforcement, place = exchange.enforcement, exchange.place
         if enforcement is None or place is None or exchange.rules.partial or exchange.route is not Route.FORWARD:
@@ -111,4 +111,7 @@ def target_of(rendered: bytes) -> bytes:
 
 def _without_fields(head: RequestHead) -> RequestHead:
     """This head as far as it is looked at again: its fields went into what is sent, and there can be many of them."""
-    return replace(head, fields=[], block=b"")
+    return RequestHead(
+        head.method, head.target, [], head.seen, head.repeated, head.host, head.length, head.http10, head.keep_alive,
+        head.upgrade, head.continues, head.options,
+    )  # fmt: skip

@@ -710,7 +710,10 @@ typedef struct {
     Py_ssize_t limit;
     Py_ssize_t counts[2];
     Kept *kept[2];
+    uint64_t *once;
 } Known;
+
+#define ONCE_PER_KEPT 4
 
 enum { YOUNG, OLD };
 
@@ -903,6 +906,24 @@ static PyObject *Known_answer(Known *self, PyObject *raw) {
     return both_of(Py_NewRef(found->value), as_bytes(body));
 }
 
+/* once(key) */
+static PyObject *Known_once(Known *self, PyObject *head) {
+    Span key;
+    if (text_of(head, &key) < 0) return NULL;
+    if (self->once == NULL) {
+        self->once = PyMem_Calloc((self->mask + 1) * ONCE_PER_KEPT, sizeof(uint64_t));
+        if (self->once == NULL) return PyErr_NoMemory();
+    }
+    /* Those that meet stand in a row, the last one first. */
+    uint64_t hash = hash_of(key, self->seed), *row = &self->once[(hash & self->mask) * ONCE_PER_KEPT];
+    int place = 0;
+    while (place < ONCE_PER_KEPT - 1 && row[place] != hash) place++;
+    int before = row[place] == hash;
+    memmove(row + 1, row, (size_t)place * sizeof(uint64_t));
+    row[0] = hash;
+    return PyBool_FromLong(before);
+}
+
 static PyObject *Known_clear(Known *self, PyObject *Py_UNUSED(none)) {
     for (int generation = YOUNG; generation <= OLD; generation++) {
         Kept *gone = self->kept[generation];
@@ -910,6 +931,8 @@ static PyObject *Known_clear(Known *self, PyObject *Py_UNUSED(none)) {
         self->counts[generation] = 0;
         let_go(gone, self->mask);
     }
+    PyMem_Free(self->once);
+    self->once = NULL;
     Py_RETURN_NONE;
 }
 
@@ -962,6 +985,7 @@ static void Known_dealloc(Known *self) {
 static PyMethodDef Known_methods[] = {
     {"keep", (PyCFunction)(void (*)(void))Known_keep, METH_FASTCALL, NULL},
     {"get", (PyCFunction)Known_get, METH_O, NULL},
+    {"once", (PyCFunction)Known_once, METH_O, NULL},
     {"request", (PyCFunction)(void (*)(void))Known_request, METH_FASTCALL, NULL},
     {"answer", (PyCFunction)Known_answer, METH_O, NULL},
     {"clear", (PyCFunction)Known_clear, METH_NOARGS, NULL},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -18,6 +18,7 @@ from consent_mw.wire.headers import values
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_IPV4 = re.compile(r"\.".join([r"(0|[1-9][0-9]{0,2})"] * 4))
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _BLANKS = re.compile(rb"[ \t]*")
@@ -42,11 +43,13 @@ class Trust:
 
     networks: tuple[str, ...] = ()
     header: str = "x-forwarded-for"
-    _ranges: tuple[tuple[int, int, int], ...] = field(init=False, repr=False)
+    _ranges: Mapping[type, list[tuple[int, int]]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        parsed = [_network(one) for one in self.networks]
-        ranges = tuple((one.version, int(one.network_address), int(one.broadcast_address)) for one in parsed)
+        ranges: dict[type, list[tuple[int, int]]] = {}
+        for one in map(_network, self.networks):
+            limits = (int(one.network_address), int(one.broadcast_address))
+            ranges.setdefault(type(one.network_address), []).append(limits)
         object.__setattr__(self, "_ranges", ranges)
 
     def __bool__(self) -> bool:
@@ -55,8 +58,11 @@ class Trust:
     def __contains__(self, address: object) -> bool:
         if not isinstance(address, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
             return False
-        version, number = address.version, int(address)
-        return any(first <= number <= last for family, first, last in self._ranges if family == version)
+        number = int(address)
+        for first, last in self._ranges.get(type(address), ()):  # noqa: SIM110  for every request, twice
+            if first <= number <= last:
+                return True
+        return False
 
 
 def client_address(headers: Sequence[tuple[bytes, bytes]], peer: str, trust: Trust) -> ClientAddress:
@@ -82,6 +88,13 @@ def read_address(text: str) -> IpAddress | None:
 
     Tunnelled addresses (6to4, Teredo, NAT64) stay as they are: anybody can have one that names a trusted IPv4.
     """
+    found = _IPV4.fullmatch(text)
+    if found is not None:
+        # As below, in a third of the time: most addresses are of this kind.
+        first, second, third, fourth = map(int, found.groups())
+        if first < 256 and second < 256 and third < 256 and fourth < 256:
+            return ipaddress.IPv4Address(first << 24 | second << 16 | third << 8 | fourth)
+        return None
     plain, zoned, zone = text.partition("%")
     try:
         address = ipaddress.ip_address(plain)

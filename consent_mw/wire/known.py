@@ -1,6 +1,7 @@
 """What is known of heads that came before, found by all of their bytes: one look from a head to what became of it.
 
 Rule: at most twice `limit` heads are known; which of them go first is as in `Remembered`.
+Rule: most heads never come again, so that what came once may leave a hash behind, and nothing else.
 Rule: found is only what is the same in every byte; a request may ask for another target.
 """
 
@@ -15,6 +16,8 @@ from consent_mw.wire.request_head import target_of
 V = TypeVar("V")
 
 LONGEST_LIMIT = 1 << 24
+ONCE_PER_KEPT = 4
+"""How many are known to have come once, for each that is known."""
 
 
 class PlainKnown(Generic[V]):
@@ -25,10 +28,18 @@ class PlainKnown(Generic[V]):
         if not 1 <= limit <= LONGEST_LIMIT:
             raise ValueError("limit is not between 1 and 16777216")
         self._kept: Remembered[bytes, tuple[V, float, bytes]] = Remembered(limit)
+        self._once: Remembered[int, bool] = Remembered(limit * ONCE_PER_KEPT)
 
     def keep(self, key: bytes, value: V, number: float, sent: bytes, /) -> None:
         """Know this of a head, or of a block of fields: `number` and `sent` are for `request` and `answer`."""
         self._kept.keep(key, (value, number, sent))
+
+    def once(self, key: bytes, /) -> bool:
+        """Whether this was asked of it before, lately; that it was is all that is remembered, by a hash."""
+        found = hash(key)
+        before = self._once.get(found) is not None
+        self._once.keep(found, True)
+        return before
 
     def get(self, key: bytes, /) -> V | None:
         """What is known of this, or None."""
@@ -55,6 +66,7 @@ class PlainKnown(Generic[V]):
     def clear(self) -> None:
         """Know nothing."""
         self._kept.clear()
+        self._once.clear()
 
     def __len__(self) -> int:
         return len(self._kept)

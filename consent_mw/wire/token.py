@@ -56,11 +56,16 @@ class Keyring:
         self._identifier = _Signer(self.keys, b"consent_mw.identifier")
         self._consent = _Signer(self.keys, b"consent_mw.consent")
 
-    def sign_identifier(self, random16: bytes, day: int) -> str:
-        """A token for these 128 random bits, issued on this day (since 1970)."""
+    def new_identifier(self, random16: bytes, day: int) -> tuple[Identifier, str]:
+        """The identifier of these 128 random bits, issued on this day (since 1970), and its token."""
         if len(random16) != 16:
             raise ValueError("random16 must be 16 bytes")
-        return self._identifier.sign(f"{_b64(random16)}.{day}").decode("ascii")
+        identifier = Identifier(_b64(random16), day)
+        return identifier, self._identifier.sign(f"{identifier.id}.{day}").decode("ascii")
+
+    def sign_identifier(self, random16: bytes, day: int) -> str:
+        """A token for these 128 random bits, issued on this day (since 1970)."""
+        return self.new_identifier(random16, day)[1]
 
     def read_identifier(self, raw: str) -> Identifier | None:
         """The identifier that this token carries, or None."""

@@ -13,6 +13,7 @@ import stat
 import tempfile
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -108,10 +109,18 @@ def _ask(database: _Database, problems: dict[str, str], address: IpAddress) -> L
     if address.version > database.version:
         return None  # an IPv4 database; asked for IPv6 it would raise
     try:
-        return _location(database.reader.get(address))
+        return _location(database.reader.get(_text_of(address)))
     except (*_DAMAGED, ValueError) as error:
         problems[database.name] = f"database `{database.name}` is damaged: {error}"
         return None
+
+
+def _text_of(address: IpAddress) -> str | IpAddress:
+    """The address as it is read soonest."""
+    if isinstance(address, IPv6Address):
+        return address
+    number = int(address)
+    return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 def _private_reader(original: BinaryIO) -> maxminddb.Reader:

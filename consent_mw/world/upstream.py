@@ -14,13 +14,13 @@ import re
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 from consent_mw.errors import ServeError
 from consent_mw.wire.body import ChunkedBody, MalformedBodyError
 from consent_mw.wire.known import PlainKnown, known
-from consent_mw.wire.remembered import Remembered
 from consent_mw.wire.response_head import CHUNKED, LONGEST_HEAD, UNTIL_END, ResponseHead, read_response_head
 
 CONNECT_WITHIN = 5.0
@@ -36,7 +36,6 @@ FLUSHED_WITHIN = 30.0
 
 MOST_LEFT_READS = 64
 HEADS_KEPT = 512
-ONCE_KEPT = 4096
 LONGEST_HEAD_KEPT = 4096
 
 NEVER_WHOLE = -3
@@ -72,7 +71,7 @@ class Listener(Protocol):
         """The upstream takes no more (True), or does again (False)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Upstream:
     """Where the site is. Made by `read_upstream`."""
 
@@ -81,7 +80,7 @@ class Upstream:
     uds: str = ""
     secure: bool = False
 
-    @property
+    @cached_property
     def authority(self) -> bytes:
         """The Host for a request that named none (HTTP/1.0)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -119,7 +118,6 @@ class Pool:
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._context = ssl.create_default_context() if upstream.secure else None
         self._heads: PlainKnown[ResponseHead] = known(HEADS_KEPT)
-        self._once: Remembered[int, bool] = Remembered(ONCE_KEPT)
 
     def take(self) -> Connection | None:
         """An idle connection that still stands, or None."""
@@ -209,11 +207,9 @@ class Pool:
         head = read_response_head(raw, head=to_head)
         if to_head or isinstance(head, str) or head.status < 200 or len(raw) > LONGEST_HEAD_KEPT:
             return head
-        if self._once.get(hash(raw)):
+        if self._heads.once(raw):
             head.replies = {}
             self._heads.keep(raw, head, NEVER_WHOLE if head.bodiless else head.length, b"")
-        else:
-            self._once.keep(hash(raw), True)
         return head
 
     def whole(self, data: bytes) -> tuple[ResponseHead, bytes] | None:

@@ -48,12 +48,13 @@ class Door:
         self.admissions = Admissions()
 
     def keep(self, raw: bytes, peer: str = "127.0.0.1") -> None:
-        """Admit this request and remember it."""
+        """Admit this request, and remember it when it comes again."""
         head = read_head(raw)
         assert isinstance(head, RequestHead)
         exchange = self.gate.decide(Observation(head.method, head.target, head.seen, head.repeated), peer)
         exchange.remaining_cookies()
-        self.admissions.keep(head, exchange, raw, peer, secure=False)
+        for _ in range(2):
+            self.admissions.keep(head, exchange, raw, peer, secure=False)
 
     def finds(self, raw: bytes, peer: str = "127.0.0.1") -> str:
         """The jurisdiction by which this request is admitted at once; empty where it is not."""
@@ -230,3 +231,14 @@ def test_a_gate_that_fails_on_an_answer_seen_before_is_a_502(
     origin.answer = lambda peer, head: peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     monkeypatch.setattr(Exchange, "respond_again", failing)
     assert asyncio.run(visit()).startswith(b"HTTP/1.1 502 ")
+
+
+def test_what_came_once_is_not_remembered(door: Door) -> None:
+    head = read_head(head_of(BERLIN))
+    assert isinstance(head, RequestHead)
+    exchange = door.gate.decide(Observation(head.method, head.target, head.seen, head.repeated), "127.0.0.1")
+    found = []
+    for _ in range(2):
+        door.admissions.keep(head, exchange, head_of(BERLIN), "127.0.0.1", secure=False)
+        found.append(door.finds(head_of(BERLIN)))
+    assert found == ["", "eea_uk"]

@@ -116,6 +116,18 @@ def test_native_and_python_know_the_same_of_whatever_is_kept() -> None:
         assert len(other) <= 128
 
 
+def test_what_came_once_is_known_to_have(table: PlainKnown[object]) -> None:
+    table = type(table)(64, 7)
+    keys = [b"", b"a" * 900, *(b"%d" % number for number in range(30, 90))]
+    assert [table.once(key) for key in keys * 2] == [False] * len(keys) + [True] * len(keys)
+    assert len(table) == 0
+    for number in range(1000):
+        table.once(b"%d" % number)
+    assert not table.once(b"a")
+    table.clear()
+    assert not table.once(b"999")
+
+
 @pytest.mark.parametrize("limit", [0, -1, 1 << 25])
 @pytest.mark.parametrize("made", MADE)
 def test_a_limit_that_is_none_is_refused(made: type[PlainKnown[object]], limit: int) -> None:

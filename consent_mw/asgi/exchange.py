@@ -151,6 +151,7 @@ class Exchange:
                 gpc=self.seen.gpc,
                 consent=self.consent,
                 minor=self.consent.minor,
+                refusals=self.jar.refusals,
             )
         return self._facts
 

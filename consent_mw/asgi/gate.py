@@ -271,6 +271,7 @@ class Gate:
             gpc=seen.gpc,
             consent=consent,
             minor=consent.minor,
+            refusals=jar.refusals,
         )
         made = jar.enforced[number] = rules.enforcement(decide(facts, rules.policy))
         return made

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.core.consent import NO_CONSENT, Consent
+from consent_mw.core.facts import Refusals
 from consent_mw.core.policy import DAY, Policy
 from consent_mw.wire.cookies import pieces_named
+from consent_mw.wire.industry import refusals
 from consent_mw.wire.token import Identifier
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ FOR_EVER: Final = 1e18
 class Jar:
     """The cookies of one request. `until` is when another look is due (seconds since 1970); `enforced` and
     `remaining` remember, by what a decision depends on, what followed for these cookies; `told` is what the last
-    page view said of their visitor."""
+    page view said of their visitor; `refusals` are what strings of consent platforms refuse."""
 
     joined: bytes = b""
     consent: Consent = NO_CONSENT
@@ -37,6 +39,7 @@ class Jar:
     enforced: dict[int, Enforcement] = field(default_factory=dict)
     remaining: dict[int, bytes | None] = field(default_factory=dict)
     told: Told | None = None
+    refusals: Refusals = ()
 
 
 def fill(joined: bytes, rules: Ruleset, tokens: Tokens, now: float) -> Jar:
@@ -44,7 +47,9 @@ def fill(joined: bytes, rules: Ruleset, tokens: Tokens, now: float) -> Jar:
     jar = Jar(joined)
     for name, raw in pieces_named(joined, rules.own_names):
         _take(jar, name, raw.partition(b"=")[2].strip(b" \t"), rules, tokens)
-    if jar.consent is NO_CONSENT:
+    if rules.carriers:
+        jar.refusals = refusals(rules.carriers, joined)
+    if jar.consent is NO_CONSENT and not jar.refusals:
         # Of its cookies a decision takes the consent alone, so that all who never answered have theirs in common.
         jar.enforced = rules.unanswered
     _expire(jar, rules.policy, now)

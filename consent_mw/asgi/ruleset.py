@@ -110,6 +110,8 @@ class Ruleset:
         self.identifier_cookie = policy.identifier.cookie.encode() if policy.identifier else b""
         self.own_names = tuple(name for name in (*CONSENT_COOKIES, self.identifier_cookie) if name)
         self.own_cookies = frozenset(self.own_names)
+        self.carriers = tuple(rule for rule in policy.signals.values() if rule.cookie)
+        self._carried = frozenset(rule.cookie.encode() for rule in self.carriers)
         self.own_parties = (domain,) if domain else ()
         self._exact = frozenset(one.encode() for one in policy.scope.exclude if not one.endswith("*"))
         self._under = tuple(one[:-1].encode() for one in policy.scope.exclude if one.endswith("*"))
@@ -177,6 +179,8 @@ class Ruleset:
         """Whether a cookie of this name may pass, in either direction; our own never do."""
         if name in self.own_cookies:
             return False
+        if name in self._carried:
+            return True
         rule = self.cookie_rule(name)
         if rule is None:
             return self.policy.keep_unlisted

@@ -29,6 +29,7 @@ from consent_mw.core.whereabouts import SOMEWHERE_IN_EU, Location, Settled, sett
 from consent_mw.errors import PolicyError
 from consent_mw.wire.address import Trust, client_address
 from consent_mw.wire.cookies import Cookie, split_cookies
+from consent_mw.wire.industry import refusals
 from consent_mw.wire.log_line import read_log_line
 from consent_mw.wire.token import parse_keys
 from consent_mw.world.geo import Locator
@@ -73,6 +74,7 @@ def command(
         dnt=seen.dnt,
         gpc=seen.gpc,
         consent=_answered(stored, policy, place, yes, no, now),
+        refusals=refusals(rules.carriers, seen.cookies),
     )
     decision = decide(facts, policy)
     own = {name.decode() for name in rules.own_cookies}

@@ -1,7 +1,7 @@
 """The decision: per purpose allowed or denied with a Reason, and all that follows from it.
 
 Rule: the first rule in LADDER that answers wins; the last two always answer.
-Rule: `decide` depends on few values, so every verdict is worked out when a policy is first seen, and looked up after.
+Rule: `decide` depends on few values, so every verdict but those of strings is worked out when a policy is first seen.
 Rule: one more refusal never allows more, and a stricter jurisdiction never allows more.
 """
 
@@ -14,9 +14,10 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from consent_mw.core.consent import standing
-from consent_mw.core.facts import Facts
+from consent_mw.core.facts import Facts, Refusals
 from consent_mw.core.policy import Jurisdiction, Policy, Purpose, SignalEffect
 from consent_mw.core.terms import (
+    STRINGS,
     Answer,
     Banner,
     Effect,
@@ -48,7 +49,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One purpose under the values that its verdict depends on."""
+    """One purpose under the values that its verdict depends on; `strings` are those that refuse it."""
 
     policy: Policy
     purpose: Purpose
@@ -57,6 +58,7 @@ class Question:
     dnt: bool
     gpc: bool
     minor: bool
+    strings: frozenset[Signal] = frozenset()
 
     def allow(self, reason: Reason, place: Place, clauses: tuple[str, ...] = ()) -> Verdict:
         """Allow the purpose for this reason."""
@@ -136,6 +138,7 @@ def decide(facts: Facts, policy: Policy) -> Decision:
         facts.dnt,
         facts.gpc,
         facts.minor or facts.consent.minor,
+        facts.refusals,
     )
     return table_of(policy).decision(key)
 
@@ -156,6 +159,7 @@ class _Key:
     dnt: bool | None
     gpc: bool
     minor: bool
+    refusals: Refusals = ()
 
 
 _VerdictKey = tuple[str, str, Answer, bool, bool, bool]
@@ -197,11 +201,14 @@ class DecisionTable:
             raise ValueError(f"jurisdiction {key.jurisdiction!r} is not of this policy")
         dnt = key.dnt is True
         questions = [
-            Question(policy, purpose, place, answer, dnt, key.gpc, key.minor)
+            Question(policy, purpose, place, answer, dnt, key.gpc, key.minor, _strings(key.refusals, purpose.name))
             for purpose, answer in zip(policy.purposes, key.answers, strict=True)
         ]
         verdicts = tuple(
-            self._verdicts[one.purpose.name, place.name, one.answer, dnt, key.gpc, key.minor] for one in questions
+            judge(one)
+            if one.strings
+            else self._verdicts[one.purpose.name, place.name, one.answer, dnt, key.gpc, key.minor]
+            for one in questions
         )
         allowed = frozenset(one.purpose for one in verdicts if one.allowed)
         current = key.status in (Status.GIVEN, Status.REFUSED, Status.PARTIAL)
@@ -302,6 +309,7 @@ LADDER: tuple[Rule, ...] = (
 def _refusals(question: Question) -> list[tuple[Signal, SignalEffect]]:
     """The received signals that refuse this purpose here, with the effect by which they do."""
     sent = [signal for signal, on in ((Signal.DNT, question.dnt), (Signal.GPC, question.gpc)) if on]
+    sent += [signal for signal in STRINGS if signal in question.strings]
     rules = [rule for signal in sent if (rule := question.policy.signals.get(signal)) is not None]
     agreed = question.answer is Answer.YES
     effects = [
@@ -311,6 +319,11 @@ def _refusals(question: Question) -> list[tuple[Signal, SignalEffect]]:
     ]
     name = question.purpose.name
     return [(signal, one) for signal, one in effects if one.effect is Effect.REFUSE and name in one.purposes]
+
+
+def _strings(refusals: Refusals, purpose: str) -> frozenset[Signal]:
+    """The strings that refuse this purpose."""
+    return frozenset(signal for signal, name in refusals if name == purpose)
 
 
 def _features(policy: Policy, place: Jurisdiction, allowed: frozenset[str]) -> dict[str, bool]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from consent_mw.core.decision import Decision
 from consent_mw.core.facts import Facts
 from consent_mw.core.policy import Policy
-from consent_mw.core.terms import Effect, Mode, Reason, Regime, Signal, Status, Whereabouts
+from consent_mw.core.terms import STRINGS, Effect, Mode, Reason, Regime, Signal, Status, Whereabouts
 from consent_mw.errors import Place
 
 WIDTH = 110
@@ -24,7 +24,7 @@ SENTENCES = {
     Reason.ESSENTIAL: "allowed: the site cannot do without it, so it needs no consent",
     Reason.MINOR: "denied: the site says that this visitor is a minor",
     Reason.CONSENT_REFUSED: "denied: this person said no, and a no never grows old",
-    Reason.SIGNAL_REFUSES: "denied: the browser's {signal} signal refuses it here",
+    Reason.SIGNAL_REFUSES: "denied: {signal} refuses it here",
     Reason.CONSENT_GIVEN: "allowed: this person said yes",
     Reason.OPT_IN_DEFAULT: "denied: nothing may happen here before a yes, and there is none",
     Reason.OPT_OUT_DEFAULT: "allowed: it is allowed here until a no, and there is none",
@@ -117,6 +117,10 @@ def explain_cookie(name: str, decision: Decision, own: Collection[str] = ()) -> 
         return CookieStory(name, False, why, identifier.purpose, identifier.place, identifier.clauses)
     if name in own:
         return CookieStory(name, False, "it is where consent_mw keeps the answers")
+    carrier = next((one for one in policy.signals.values() if one.cookie and one.cookie == name), None)
+    if carrier is not None:
+        why = f"it carries the {carrier.signal.value.upper()} string, which goes on as it came"
+        return CookieStory(name, True, why, "", carrier.everywhere.place, carrier.everywhere.clauses)
     rule = policy.cookie_rule(name)
     if rule is None and policy.keep_unlisted:
         return CookieStory(name, True, "no rule names it, and dangerously_keep_unlisted is set")
@@ -136,7 +140,7 @@ def sentences(decision: Decision, facts: Facts, cookies: Sequence[CookieStory] =
     told += ["", *_where(decision, facts, grounds), *_signals(decision, facts, grounds)]
     told.append(f"Consent {decision.status.value}: {ANSWERS[decision.status]}.")
     for verdict in decision.verdicts:
-        signal = verdict.signal.value.upper() if verdict.signal is not None else ""
+        signal = _sender(verdict.signal) if verdict.signal is not None else ""
         told += ["", f"Purpose {verdict.purpose} is {SENTENCES[verdict.reason].format(signal=signal)}."]
         told += grounds(verdict.place, verdict.clauses)
     told += _cookies(cookies, grounds)
@@ -155,6 +159,7 @@ def _where(decision: Decision, facts: Facts, grounds: _Grounds) -> Iterator[str]
 
 def _signals(decision: Decision, facts: Facts, grounds: _Grounds) -> Iterator[str]:
     sent = {Signal.DNT: facts.dnt is True, Signal.GPC: facts.gpc}
+    sent |= {signal: any(signal is one for one, _ in facts.refusals) for signal in STRINGS}
     for signal in (one for one, on in sent.items() if on):
         rule = decision.policy.signals.get(signal)
         effect = rule.effect_in(decision.jurisdiction.name) if rule is not None else None
@@ -169,6 +174,11 @@ def _signals(decision: Decision, facts: Facts, grounds: _Grounds) -> Iterator[st
         yield from grounds(effect.place, effect.clauses)
     if any(sent.values()):
         yield ""
+
+
+def _sender(signal: Signal) -> str:
+    name = signal.value.upper()
+    return f"a consent platform's {name} string" if signal in STRINGS else f"the browser's {name} signal"
 
 
 def _cookies(cookies: Sequence[CookieStory], grounds: _Grounds) -> Iterator[str]:

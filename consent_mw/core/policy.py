@@ -120,12 +120,16 @@ class SignalEffect:
 
 @dataclass(frozen=True, slots=True)
 class SignalRule:
-    """How one signal is answered: everywhere, and per jurisdiction (by name) where that differs."""
+    """How one signal is answered: everywhere, and per jurisdiction (by name) where that differs. A string comes in
+    `cookie`, and refuses a purpose by what `refuses` names: TCF purposes that it must permit, or GPP's opt-outs that
+    it must not hold."""
 
     signal: Signal
     everywhere: SignalEffect
     overrides: Mapping[str, SignalEffect] = field(default_factory=dict)
     yields_to_consent: bool = False
+    cookie: str = ""
+    refuses: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def effect_in(self, jurisdiction: str) -> SignalEffect:
         """The effect that holds in the jurisdiction of this name."""

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from consent_mw.core.compiler.kinds import NEEDS
+from consent_mw.core.compiler.strings import HIGHEST, OPT_OUTS
 from consent_mw.core.terms import (
     SIMPLE_FIELDS,
+    STRINGS,
     Banner,
     CspMode,
     Effect,
@@ -66,7 +68,7 @@ def policy_schema() -> Schema:
                 "clause": {"type": "array", "items": _clause()},
                 "purpose": _tables(_PURPOSE_NAME, _purpose()),
                 "jurisdiction": _tables(_NAME, _jurisdiction()),
-                "signal": _table({one.value: signal for one in Signal}),
+                "signal": _table({one.value: _string(one) if one in STRINGS else signal for one in Signal}),
                 "identifier": _identifier(),
                 "cookie": {"type": "array", "items": _cookie()},
                 "vendor": _tables(_NAME, _vendor()),
@@ -79,6 +81,22 @@ def policy_schema() -> Schema:
             ["schema", "revision", "site", "purpose", "jurisdiction"],
         ),
     }
+
+
+def _string(signal: Signal) -> Schema:
+    item: Schema = {"enum": list(OPT_OUTS)}
+    if signal is Signal.TCF:
+        item = {"type": "integer", "minimum": 1, "maximum": HIGHEST}
+    effect = {"effect": _words(Effect, "What the string does."), "clause": _CLAUSES}
+    return _table(
+        {
+            **effect,
+            "cookie": _said(_TEXT, "The cookie that the string comes in."),
+            "refuses": _tables(_PURPOSE_NAME, {**_list(item), "minItems": 1}),
+            "yields_to_consent": _said(_FLAG, "Whether an explicit yes beats the string."),
+            "in": _tables(_NAME, _table(effect, ["effect"])),
+        }
+    )
 
 
 def _site() -> Schema:

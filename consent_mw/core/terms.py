@@ -32,10 +32,16 @@ class Banner(StrEnum):
 
 
 class Signal(StrEnum):
-    """A preference that the browser sends."""
+    """A preference that comes with a request: the browser's own, or the string of a consent platform."""
 
     DNT = "dnt"
     GPC = "gpc"
+    TCF = "tcf"
+    GPP = "gpp"
+
+
+STRINGS = (Signal.TCF, Signal.GPP)
+"""The signals that are strings of the industry, which come in a cookie."""
 
 
 class Effect(StrEnum):

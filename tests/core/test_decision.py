@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from consent_mw.core.consent import Consent
 from consent_mw.core.decision import LADDER, STATUS_IDS, Decision, Question, Verdict, decide, judge, table_of
 from consent_mw.core.facts import Facts
-from consent_mw.core.policy import Jurisdiction, Policy
+from consent_mw.core.policy import Jurisdiction, Policy, SignalRule
 from consent_mw.core.terms import (
     Answer,
     Banner,
@@ -379,3 +379,26 @@ def test_a_table_is_made_once_and_its_decisions_are_bounded(monkeypatch: pytest.
     assert table_of(policy) is table_of(policy)
     assert first == [a_decision(policy, gpc=gpc, dnt=dnt) for gpc in (False, True) for dnt in (None, False, True)]
     assert {one.purpose for one in first[0].verdicts} == {ESSENTIAL.name, ANALYTICS.name, CROSS_SITE.name}
+
+
+def test_a_string_of_a_platform_refuses_its_purpose_and_no_other() -> None:
+    rule = SignalRule(Signal.TCF, an_effect("analytics"), cookie="c", refuses={"analytics": frozenset({"1"})})
+    policy = a_policy(rule)
+    refused = a_decision(policy, ELSEWHERE, refusals=((Signal.TCF, "analytics"),))
+    assert [(one.purpose, one.reason) for one in refused.verdicts] == [
+        ("essential", Reason.ESSENTIAL),
+        ("analytics", Reason.SIGNAL_REFUSES),
+        ("cross_site", Reason.OPT_OUT_DEFAULT),
+    ]
+    assert refused.refused_by == {Signal.TCF: ("analytics",)}
+    assert refused.digest != a_decision(policy, ELSEWHERE).digest
+
+
+def test_a_string_cannot_refuse_what_is_essential_or_what_its_rule_ignores() -> None:
+    ignoring = SignalRule(Signal.GPP, an_effect(), cookie="c", refuses={"analytics": frozenset({"sale"})})
+    sent = ((Signal.GPP, "analytics"), (Signal.GPP, "essential"))
+    assert a_decision(a_policy(ignoring), ELSEWHERE, refusals=sent).allowed == {
+        "essential",
+        "analytics",
+        "cross_site",
+    }

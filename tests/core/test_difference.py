@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from consent_mw.core.decision import Question, judge
 from consent_mw.core.difference import Change, Direction, compare
 from consent_mw.core.difference.places import every_region
-from consent_mw.core.policy import DAY, Clause, Csp, IdentifierRule, Policy, Retention, Scope, Site
+from consent_mw.core.policy import DAY, Clause, Csp, IdentifierRule, Policy, Retention, Scope, SignalRule, Site
 from consent_mw.core.regions import EEA, named_regions
 from consent_mw.core.terms import Answer, Banner, CspMode, Mode, Regime, Signal
 from consent_mw.core.whereabouts import Location, settle
@@ -33,6 +33,9 @@ from tests.builders import (
 )
 
 LAXER, STRICTER, NEITHER = Direction
+
+
+BY_TCF = SignalRule(Signal.TCF, an_effect("analytics"), cookie="c", refuses={"analytics": frozenset({"1", "8"})})
 
 
 def told(before: Policy, after: Policy) -> list[tuple[str, str, str, str, Direction]]:
@@ -104,6 +107,8 @@ def test_a_country_that_opts_in_no_more_is_laxer_before_an_answer() -> None:
             {"cookies": (a_cookie_rule("_ga", secure=True),)},
             ("cookie", "_ga secure", "false", "true", STRICTER),
         ),
+        ({}, {"signals": {Signal.TCF: BY_TCF}}, ("signal", "tcf refuses analytics by", "nothing", "1, 8", STRICTER)),
+        ({"signals": {Signal.TCF: BY_TCF}}, {}, ("signal", "tcf refuses analytics by", "1, 8", "nothing", LAXER)),
         ({}, {"mode": Mode.REPORT}, ("setting", "mode", "enforce", "report", LAXER)),
         ({"redact": ("/reset/*",)}, {}, ("setting", "urls.redact", "/reset/*", "none", LAXER)),
         ({}, {"redact": ("/reset/*",)}, ("setting", "urls.redact", "none", "/reset/*", STRICTER)),

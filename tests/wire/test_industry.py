@@ -10,9 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consent_mw.core.policy import SignalRule
+from consent_mw.core.terms import Signal
 from consent_mw.wire.bits import Bits, BitsError
 from consent_mw.wire.gpp import SECTIONS, OptOut, read_gpp_string
+from consent_mw.wire.industry import refusals
 from consent_mw.wire.tcf import TcString, read_tc_string
+from tests.builders import an_effect
 
 OFFICIAL = json.loads((Path(__file__).parents[1] / "data" / "industry.json").read_text())
 """Strings that @iabtcf/core 1.5.6 and @iabgpp/cmpapi 3.2.0 encoded, with what was put into them."""
@@ -159,3 +163,42 @@ def test_fibonacci_numbers_are_read(bits: str, number: int) -> None:
 def test_reading_past_the_end_is_an_error() -> None:
     with pytest.raises(BitsError):
         Bits("A").number(7)
+
+
+TC = next(one["string"] for one in TCF if one["purposes"] == [1, 3, 4])
+OPTED = next(one["string"] for one in GPP if one["given"] == {"usca": {"SaleOptOut": 1, "SharingOptOut": 1}})
+BY_TCF = SignalRule(
+    Signal.TCF, an_effect("analytics"), cookie="euconsent-v2", refuses={"analytics": frozenset({"1", "8"})}
+)
+BY_GPP = SignalRule(Signal.GPP, an_effect("cross_site"), cookie="__gpp", refuses={"cross_site": frozenset({"sale"})})
+
+
+@pytest.mark.parametrize(
+    ("cookies", "expected"),
+    [
+        ("", ()),
+        ("a=b", ()),
+        (f"euconsent-v2={TC}", ((Signal.TCF, "analytics"),)),
+        (f'euconsent-v2="{TC}"', ((Signal.TCF, "analytics"),)),
+        (f"__gpp={OPTED}", ((Signal.GPP, "cross_site"),)),
+        (
+            f"__gpp={OPTED.replace('~', '%7E')}; euconsent-v2={TC}",
+            ((Signal.GPP, "cross_site"), (Signal.TCF, "analytics")),
+        ),
+        ("euconsent-v2=garbage; __gpp=%", ()),
+        (f"euconsent-v2=garbage; euconsent-v2={TC}", ((Signal.TCF, "analytics"),)),
+        (f"xeuconsent-v2={TC}", ()),
+    ],
+)
+def test_what_strings_among_cookies_refuse(cookies: str, expected: object) -> None:
+    assert refusals((BY_TCF, BY_GPP), cookies.encode()) == expected
+
+
+def test_a_string_that_permits_refuses_nothing() -> None:
+    rule = SignalRule(Signal.TCF, an_effect("analytics"), cookie="c", refuses={"analytics": frozenset({"1", "3"})})
+    assert refusals((rule,), f"c={TC}".encode()) == ()
+
+
+@given(st.binary())
+def test_no_cookies_make_it_raise(cookies: bytes) -> None:
+    refusals((BY_TCF, BY_GPP), cookies)

@@ -138,7 +138,8 @@ def _row(label: str, values: Sequence[Any], cell: Callable[[Any], str]) -> str:
 
 
 def _purposes(step: Step, person: Persona) -> str:
-    signal = " and ".join("GPC" if name == "Sec-GPC" else name for name, _ in person.signals)
+    sent = " and ".join("GPC" if name == "Sec-GPC" else name for name, _ in person.signals)
+    signal = f"the browser's {sent} signal"
     return _list(
         f'<b class="{"yes" if told["allowed"] else "no"}">{escape(name)}</b>'
         f"<small>{escape(SENTENCES[Reason(told['reason'])].format(signal=signal))}</small>"

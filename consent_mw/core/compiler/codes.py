@@ -53,7 +53,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "unknown-clause": "A rule cites a clause that the policy does not quote.",
         "unknown-vendor": "A case names a vendor that its policy does not define.",
         "unknown-feature": "A case names a feature that its policy does not define.",
-        "unknown-signal": "A signal is neither dnt nor gpc.",
+        "unknown-signal": "A signal is none of those that a policy can answer.",
         "unknown-region": "A region or country is not in ISO 3166.",
         "unknown-field": "A vendor lists a field that does not exist.",
         "no-essential-purpose": "No purpose is essential.",

@@ -16,11 +16,12 @@ from consent_mw.core.compiler.names import (
     listed_tables,
     named_tables,
 )
-from consent_mw.core.compiler.report import nearest, quoted
+from consent_mw.core.compiler.report import listed, nearest, quoted
 from consent_mw.core.compiler.section import Section
+from consent_mw.core.compiler.strings import compile_string
 from consent_mw.core.document import Kind
 from consent_mw.core.policy import Clause, Feature, Purpose, SignalEffect, SignalRule
-from consent_mw.core.terms import Effect, Signal
+from consent_mw.core.terms import STRINGS, Effect, Signal
 from consent_mw.errors import Label
 
 
@@ -90,14 +91,17 @@ def compile_signals(root: Section, names: Names) -> Mapping[Signal, SignalRule]:
     for entry, section in named_tables(root, "signal", root.report):
         if entry.name not in words:
             meant = nearest(entry.name, words)
-            advice = f"did you mean `{meant}`?" if meant else "signals are `dnt` and `gpc`"
+            advice = f"did you mean `{meant}`?" if meant else f"signals are {listed(words)}"
             root.report.error(entry, "unknown-signal", f"{quoted(entry.name)} is not a signal", advice)
+            continue
+        signal = Signal(entry.name)
+        if signal in STRINGS:
+            signals[signal] = compile_string(section, signal, names)
             continue
         everywhere = _effect(section, names)
         yields = section.flag("yields_to_consent")
         overrides = _overrides(section, names)
         section.finish()
-        signal = Signal(entry.name)
         signals[signal] = SignalRule(signal, everywhere, MappingProxyType(overrides), yields)
     return MappingProxyType(signals)
 

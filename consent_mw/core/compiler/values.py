@@ -127,6 +127,13 @@ def identifier_name(text: str) -> str:
     return text
 
 
+def cookie_name(text: str) -> str:
+    """A cookie's name, exact."""
+    if not _is_cookie_name(text):
+        raise BadValue("bad-cookie-name", "cannot name a cookie", "write the name alone, without a star")
+    return text
+
+
 def domain(text: str) -> str:
     """A host name, in lower case."""
     if len(text) > 253 or not _DOMAIN.fullmatch(text):

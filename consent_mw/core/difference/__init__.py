@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from consent_mw.core.difference.change import Change, Direction, Group
 from consent_mw.core.difference.places import groups, moved
-from consent_mw.core.difference.rules import cookies_and_identifier, features, vendors
+from consent_mw.core.difference.rules import cookies_and_identifier, features, strings, vendors
 from consent_mw.core.difference.settings import clauses, settings
 from consent_mw.core.difference.verdicts import verdicts
 from consent_mw.core.policy import Policy
@@ -23,6 +23,7 @@ def compare(before: Policy, after: Policy) -> tuple[Change, ...]:
     found = [
         *moved(among),
         *verdicts(before, after, among),
+        *strings(before, after),
         *cookies_and_identifier(before, after),
         *vendors(before, after, among),
         *features(before, after, among),

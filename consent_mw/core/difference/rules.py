@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from consent_mw.core.difference.change import Change, Direction, Group, by_amount, lasting
 from consent_mw.core.permit import listed_field
-from consent_mw.core.policy import CookieRule, Feature, IdentifierRule, Policy, Vendor
-from consent_mw.core.terms import SameSite
+from consent_mw.core.policy import CookieRule, Feature, IdentifierRule, Policy, SignalRule, Vendor
+from consent_mw.core.terms import STRINGS, Effect, SameSite
 from consent_mw.errors import Place
 
 _FLOORS = (None, *SameSite)
@@ -57,6 +57,30 @@ def features(before: Policy, after: Policy, among: Sequence[Group]) -> Iterator[
         if was.purpose != now.purpose:
             yield Change("feature", name, was.purpose, now.purpose, Direction.NEITHER, was=was.place, now=now.place)
         yield from _offered(name, was, now, among)
+
+
+def strings(before: Policy, after: Policy) -> Iterator[Change]:
+    """What the strings of consent platforms refuse, and in which cookie they come."""
+    for signal in STRINGS:
+        was, now = before.signals.get(signal), after.signals.get(signal)
+        if was is not None and now is not None and was.cookie != now.cookie:
+            told = (f"{signal.value} cookie", was.cookie, now.cookie)
+            yield Change("signal", *told, Direction.NEITHER, was=was.everywhere.place, now=now.everywhere.place)
+        for purpose in sorted({*(was.refuses if was else ()), *(now.refuses if now else ())}):
+            had, has = _refused_by(was, purpose), _refused_by(now, purpose)
+            if had != has:
+                direction = Direction.LAXER if set(had) - set(has) else Direction.STRICTER
+                name = f"{signal.value} refuses {purpose} by"
+                yield Change(
+                    "signal", name, ", ".join(had) or "nothing", ", ".join(has) or "nothing", direction,
+                    was=was.everywhere.place if was else None, now=now.everywhere.place if now else None,
+                )  # fmt: skip
+
+
+def _refused_by(rule: SignalRule | None, purpose: str) -> tuple[str, ...]:
+    if rule is None or rule.everywhere.effect is Effect.IGNORE:
+        return ()
+    return tuple(sorted(rule.refuses.get(purpose, ())))
 
 
 def _fate(rule: CookieRule | None, policy: Policy) -> str:

@@ -30,6 +30,7 @@ from consent_mw.asgi.refusals import Refusals
 from consent_mw.asgi.reporting import Reporter
 from consent_mw.asgi.routes.app import visitor_routes
 from consent_mw.asgi.ruleset import LONGEST_JAR_KEPT, LONGEST_KEPT, Headers, Place, Route, Ruleset
+from consent_mw.asgi.statistics import Statistics
 from consent_mw.asgi.tokens import Tokens
 from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.decision import decide
@@ -85,6 +86,7 @@ class Gate:
         self.limiter = Limiter()
         self.refusals = Refusals(self)
         self.reporter = Reporter(self)
+        self.statistics = Statistics(self)
         self.counts: Counter[str] = Counter()
         self.bypassed = False
         self.started = False
@@ -170,6 +172,7 @@ class Gate:
             self.refusals.start()
             if self.store is not None:
                 await self._learn_keys(self.store, strict=strict)
+            self.statistics.start()
             self.started = True
 
     async def _learn_keys(self, store: Store, *, strict: bool) -> None:
@@ -204,6 +207,7 @@ class Gate:
             return
         self.started = False
         self.reporter.hand_over()
+        await self.statistics.stop()
         if self.store is not None:
             # What was handed over may be refused, which the ledger is to be told of.
             with contextlib.suppress(StoreError):

@@ -82,9 +82,13 @@ class Reporter:
     def report(self, exchange: Exchange, status: int, page: bool) -> None:
         """Queue what this exchange has to report: its page view and what the app said."""
         enforcement = exchange.enforcement
-        if enforcement is None or not enforcement.reports:
+        if enforcement is None:
             return
         viewed = page and (200 <= status < 300 or status == 304) and exchange.page
+        if viewed:
+            self._gate.statistics.view(exchange, enforcement)
+        if not enforcement.reports:
+            return
         if exchange.spoke:
             events = _said(exchange, viewed=viewed and not self._gate.is_bot(exchange))
         elif viewed:

@@ -28,6 +28,7 @@ VERBS = {
     "scan": "Visit a site with a real browser and compare it with its policy.",
     "serve": "Run the reverse proxy in front of a site.",
     "test": "Run the cases that stand beside a policy.",
+    "stats": "Show how and when pages were visited, and by how many people.",
 }
 """Every verb and its one line; the command of verb `x` is `consent_mw.cli.x.command`."""
 

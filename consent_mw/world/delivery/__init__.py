@@ -157,6 +157,7 @@ class Delivery:
         gone = 1
         while gone:
             gone = await asyncio.wrap_future(self._store.expire(**ends))
+        await asyncio.wrap_future(self._store.end_statistics(now, now - kept.statistics))
 
     async def _deliver(self, name: str) -> None:
         """Deliver to one vendor until stopped, or until no policy names it; whatever fails is waited out."""

@@ -1,4 +1,4 @@
-"""The store behind one interface: receipts, the outbox and the ledger (SPEC 9).
+"""The store behind one interface: receipts, the outbox, the ledger and page statistics (SPEC 9).
 
 Rule: every method answers with a future that resolves once the answer is on disk.
 Rule: an outbox row holds only what its vendor was permitted to get when it was written.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from consent_mw.core.ledger import Entry
+from consent_mw.core.statistics import Question, Seen, Stored
 from consent_mw.errors import StoreError
 from consent_mw.wire.ledger import Book, LedgerRow, Mark
 
@@ -135,6 +136,16 @@ class Store(Protocol):
         """Delete the receipts, dead letters and entries from before these times (seconds since 1970), a bounded
         number; answers with how many, with 0 when none is left."""
 
+    def statistics_key(self, day: int) -> Future[bytes]:
+        """The key of this day (since 1970) for its statistics, the same for all who ask; empty where it is over."""
+
+    def add_views(self, seen: Sequence[Seen], now: float) -> Future[None]:
+        """Add to the statistics what was seen, and end the days that are over by `now` (seconds since 1970)."""
+
+    def end_statistics(self, now: float, kept_from: float) -> Future[None]:
+        """End the days that are over by `now`: their keys are destroyed, and numbers take the place of sketches;
+        delete what is from before `kept_from` (both in seconds since 1970)."""
+
     def close(self) -> None:
         """Finish what was asked and close. Blocks; more calls fail with StoreError."""
 
@@ -181,6 +192,14 @@ def open_ledger(url: str) -> LedgerReader:
     from consent_mw.world.store.reading import SqliteLedgerReader
 
     return SqliteLedgerReader(_sqlite_file(url))
+
+
+def read_statistics(url: str, questions: Sequence[Question]) -> list[Stored]:
+    """What the store at this URL holds of the answers, all as of one moment, read beside those who write it. Raises
+    StoreError with a sentence."""
+    from consent_mw.world.store import statistics
+
+    return statistics.read_file(_sqlite_file(url), questions)
 
 
 def _sqlite_file(url: str) -> str:

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from consent_mw.core.ledger import Entry
+from consent_mw.core.statistics import Seen
 from consent_mw.errors import StoreError, StoreFullError
 from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, Store
 
@@ -30,9 +31,9 @@ MOST_ASKED: Final = 50_000
 CLOSES_WITHIN: Final = 10.0
 """Seconds that `close` waits for what was asked."""
 
-_ROWS: Final = (ReceiptRow, OutboxRow, Settlement, Entry)
+_ROWS: Final = (ReceiptRow, OutboxRow, Settlement, Entry, Seen)
 _INDEX: Final = {kind: index for index, kind in enumerate(_ROWS)}
-_VALUES: Final = (operator.attrgetter(*(one.name for one in fields(ReceiptRow))), tuple, tuple, tuple)
+_VALUES: Final = (operator.attrgetter(*(one.name for one in fields(ReceiptRow))), tuple, tuple, tuple, tuple)
 
 CALLS: Final = frozenset(
     name for name in vars(Store) if not name.startswith("_") and name not in ("healthy", "dropped", "head", "close")
@@ -166,6 +167,18 @@ class RemoteStore:
         """Delete the receipts, dead letters and entries from before these times."""
         ends = {"receipts_before": receipts_before, "dead_before": dead_before, "ledger_before": ledger_before}
         return self._ask("expire", **ends)
+
+    def statistics_key(self, day: int) -> Future[bytes]:
+        """The key of this day for its statistics."""
+        return self._ask("statistics_key", day)
+
+    def add_views(self, seen: Sequence[Seen], now: float) -> Future[None]:
+        """Add to the statistics what was seen."""
+        return self._ask("add_views", seen, now)
+
+    def end_statistics(self, now: float, kept_from: float) -> Future[None]:
+        """End the days that are over; delete what is too old."""
+        return self._ask("end_statistics", now, kept_from)
 
     def close(self) -> None:
         """Wait for what was asked; ask no more."""

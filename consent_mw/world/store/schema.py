@@ -12,6 +12,7 @@ from typing import Final
 
 from consent_mw.world.store.keys import KEY_TABLES
 from consent_mw.world.store.ledger import LEDGER_TABLES
+from consent_mw.world.store.statistics import STATISTICS_TABLES
 
 SCHEMA_VERSION: Final = 3
 
@@ -26,7 +27,7 @@ _BY_SUBJECT: Final = tuple(
     for name in ("visitor", "receipt")
 )
 
-_SINCE_3: Final = (*LEDGER_TABLES, *KEY_TABLES)
+_SINCE_3: Final = (*LEDGER_TABLES, *KEY_TABLES, *STATISTICS_TABLES)
 """Each file adds the statements that make its own tables, in a new file and in one of version 2 alike."""
 
 _SCHEMA: Final = (

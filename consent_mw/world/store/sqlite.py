@@ -13,8 +13,9 @@ from concurrent.futures import Future
 from typing import Final
 
 from consent_mw.core.ledger import Entry, erasure, retention
+from consent_mw.core.statistics import Seen
 from consent_mw.wire.ledger import Book
-from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, keys, outbox, receipts, recording
+from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, keys, outbox, receipts, recording, statistics
 from consent_mw.world.store.ledger import Ledger
 from consent_mw.world.store.recent import Recent
 from consent_mw.world.store.schema import PROBE, prepare
@@ -223,6 +224,26 @@ class SqliteStore:
         """Keep these public keys; all that were ever kept."""
         kept = list(public)
         return self._writer.ask(lambda db: keys.publish(db, kept), hurried=True)
+
+    # statistics
+
+    def statistics_key(self, day: int) -> Future[bytes]:
+        """The key of this day for its statistics."""
+        return self._writer.ask(lambda db: statistics.key(db, day), hurried=True)
+
+    def add_views(self, seen: Sequence[Seen], now: float) -> Future[None]:
+        """Add to the statistics what was seen."""
+        kept = list(seen)
+        return self._writer.ask(lambda db: statistics.add(db, kept, now))
+
+    def end_statistics(self, now: float, kept_from: float) -> Future[None]:
+        """End the days that are over; delete what is too old."""
+
+        def work(db: sqlite3.Connection) -> None:
+            statistics.end_days(db, now)
+            statistics.expire(db, kept_from)
+
+        return self._writer.ask(work)
 
     def close(self) -> None:
         """Finish what was asked and close."""

@@ -122,19 +122,19 @@ class Statistics:
             self._due.clear()
             ending = self._ending
             try:
-                await self._store()
+                await self._store(last=ending)
             except Exception:  # noqa: BLE001  statistics end no request, and no later statistics
                 self._gate.count("store_failed")
             if ending:
                 return
 
-    async def _store(self) -> None:
+    async def _store(self, *, last: bool) -> None:
         taken = [*self._earlier, (self._until // HOUR - 1, self._views)]
         self._earlier, self._views = [], {}
         for hour, views in taken:
             if views:
                 await self._tallies.take(hour, views)
-        await self._tallies.store()
+        await self._tallies.store(last=last)
 
 
 class Tallies:
@@ -156,8 +156,8 @@ class Tallies:
             self._add(hour, key, part)
             await asyncio.sleep(0)
 
-    async def store(self) -> None:
-        """Have the store add all; where it fails, all of it waits for the next time."""
+    async def store(self, *, last: bool) -> None:
+        """Have the store add all; where it fails, all of it waits for the next time, if there is one."""
         store, now = self._gate.store, self._gate.now()
         for day in [day for day in self._keys if is_over(day, now)]:
             del self._keys[day]
@@ -170,7 +170,7 @@ class Tallies:
             await asyncio.wait_for(asyncio.wrap_future(store.add_views(seen, now)), ANSWERS_WITHIN)
         except (StoreError, TimeoutError) as error:
             # What was not answered in time may be stored yet: better lost than counted twice.
-            if self._held <= TALLIED_KEPT and isinstance(error, StoreError):
+            if not last and self._held <= TALLIED_KEPT and isinstance(error, StoreError):
                 return
             self._gate.count("view_lost", sum(pages[SITE].views for pages in self._tallies.values()))
         self._tallies, self._held = {}, 0

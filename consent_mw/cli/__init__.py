@@ -27,8 +27,8 @@ VERBS = {
     "replay": "Tell what a policy would have decided for recorded traffic.",
     "scan": "Visit a site with a real browser and compare it with its policy.",
     "serve": "Run the reverse proxy in front of a site.",
-    "test": "Run the cases that stand beside a policy.",
     "stats": "Show how and when pages were visited, and by how many people.",
+    "test": "Run the cases that stand beside a policy.",
 }
 """Every verb and its one line; the command of verb `x` is `consent_mw.cli.x.command`."""
 

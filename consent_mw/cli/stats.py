@@ -82,21 +82,27 @@ def _day(text: str, option: str) -> int:
 
 
 def _as_json(question: Question, found: Sequence[Row], total: Row) -> dict[str, object]:
-    by, pages = question.by, question.pattern.endswith("*")
+    by, several = question.by, question.pattern.endswith("*")
+    told = [{by.value: _told(by, one.bucket), **_numbers(question, one, question.several)} for one in found]
     return {
         "from": _date(question.first),
         "to": _date(question.last),
         "by": by.value,
         "page": question.pattern or None,
         "standard_error": round(STANDARD_ERROR, 4),
-        "rows": [{by.value: _told(by, one.bucket), **_numbers(one, question.several)} for one in found],
-        "total": _numbers(total, pages),
+        "rows": told,
+        "total": _numbers(question, total, several),
     }
 
 
-def _numbers(row: Row, at_most: bool) -> dict[str, int | None]:
-    uncounted = row.bucket == OTHER
-    return {"views": row.views, "visitors_at_most" if at_most else "visitors": None if uncounted else row.visitors}
+def _numbers(question: Question, row: Row, several: bool) -> dict[str, int | None]:
+    visitors = None if _uncounted(question, row) else row.visitors
+    return {"views": row.views, "visitors_at_most" if several else "visitors": visitors}
+
+
+def _uncounted(question: Question, row: Row) -> bool:
+    """Whether visitors are not counted of what this row stands for."""
+    return OTHER in (question.pattern, row.bucket)
 
 
 def _lines(question: Question, found: Sequence[Row], total: Row) -> Iterable[str]:
@@ -128,8 +134,8 @@ def _explained(question: Question) -> Iterable[str]:
 
 def _table(question: Question, shown: Sequence[Row], total: Row) -> Iterable[str]:
     heads = (question.by.value, "views", "visitors, at most" if question.several else "visitors")
-    cells = [_cells(question.by, row) for row in shown]
-    last = ("total", f"{total.views:,}", f"{total.visitors:,}")
+    cells = [_cells(question, row) for row in shown]
+    last = ("total", *_cells(question, total)[1:])
     widths = [max(len(one) for one in column) for column in zip(heads, last, *cells, strict=True)]
     bars = _bars(shown, sum(widths) + 6)
     for line, bar in zip((heads, *cells, last), ("", *bars, ""), strict=True):
@@ -138,9 +144,9 @@ def _table(question: Question, shown: Sequence[Row], total: Row) -> Iterable[str
         yield "  ".join((*aligned, bar)).rstrip()
 
 
-def _cells(by: By, row: Row) -> tuple[str, str, str]:
-    visitors = "" if row.bucket == OTHER else f"{row.visitors:,}"
-    return _told(by, row.bucket), f"{row.views:,}", visitors
+def _cells(question: Question, row: Row) -> tuple[str, str, str]:
+    visitors = "" if _uncounted(question, row) else f"{row.visitors:,}"
+    return _told(question.by, row.bucket), f"{row.views:,}", visitors
 
 
 def _bars(shown: Sequence[Row], taken: int) -> list[str]:
@@ -173,11 +179,11 @@ def _without_gaps(found: Sequence[Row]) -> Iterable[Row]:
 
 
 def _told(by: By, bucket: int | str) -> str:
-    if by is By.PAGE:
-        return str(bucket)
+    if isinstance(bucket, str):
+        return bucket
     if by is By.DAY:
-        return _date(int(bucket))
-    return datetime.fromtimestamp(int(bucket) * HOUR, UTC).strftime("%Y-%m-%dT%H:%MZ")
+        return _date(bucket)
+    return datetime.fromtimestamp(bucket * HOUR, UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
 def _date(day: int) -> str:

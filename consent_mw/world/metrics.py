@@ -73,6 +73,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
     "page_not_editable": ("pages_not_editable", "Pages that no banner could be put into."),
     "store_failed": ("store_failures", "Things that the store could not take or give."),
     "event_lost": ("events_lost", "Reports that could not be stored, so that they will not be delivered."),
+    "view_lost": ("views_lost", "Page views that are missing in the statistics: no store took them in time."),
     "outbox_dropped": ("outbox_dropped", "Events that were given up to make room for newer ones."),
     "worker_restart": ("worker_restarts", "Workers that ended and were replaced."),
 }

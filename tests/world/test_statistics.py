@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,10 +15,12 @@ from typing import Any
 import pytest
 
 from consent_mw.core.hyperloglog import Sketch
-from consent_mw.core.policy import DAY
+from consent_mw.core.policy import DAY, Retention
 from consent_mw.core.statistics import GRACE, HOUR, OTHER, PAGES_AN_HOUR, SITE, By, Question, Row, Seen, Tally, rows
 from consent_mw.errors import StoreError
+from consent_mw.world.delivery import Delivery
 from consent_mw.world.store import Store, open_store, read_statistics, statistics
+from tests.builders import a_policy
 
 TODAY = 20_000
 NOON = TODAY * DAY + 12 * HOUR
@@ -300,3 +305,28 @@ def test_the_tables_hold_no_column_for_anybody() -> None:
         "statistics_pages": ["day", "page", "visitors"],
         "statistics_sketches": ["hour", "page", "sketch"],
     }
+
+
+def test_a_key_that_a_crash_left_behind_is_destroyed_when_delivery_starts(store: Store, file: Path) -> None:
+    today = int(time.time()) // DAY
+    policy = a_policy(retention=Retention(statistics=30 * DAY))
+    keys = {}
+    for day in (today - 40, today - 2, today):
+        keys[day] = done(store.statistics_key(day))
+        done(store.add_views([seen(keys[day], SITE, ANN, at=day * DAY)], day * DAY))
+
+    def left() -> list[tuple[int, bool]]:
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT day, key IS NOT NULL FROM statistics_days ORDER BY day").fetchall()
+
+    async def life() -> None:
+        delivery = Delivery(store, lambda: policy, str)
+        await delivery.start()
+        async with asyncio.timeout(10):
+            while len(left()) == 3:  # noqa: ASYNC110  nobody tells
+                await asyncio.sleep(0.02)
+        await delivery.stop(0.0)
+
+    asyncio.run(life())
+    assert left() == [(today - 2, False), (today, True)]
+    assert told(file, By.DAY, first=0, last=today) == [Row(today - 2, 1, 1), Row(today, 1, 1)]

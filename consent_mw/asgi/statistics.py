@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.core.redaction import mask
-from consent_mw.core.statistics import HOUR, HOURS, NO_KEY, OTHER, PAGES_AN_HOUR, SITE, Tally, is_over
+from consent_mw.core.statistics import HOUR, HOURS, NO_KEY, OTHER, PAGES_AN_HOUR, SITE, Tally, day_is_over
 from consent_mw.errors import StoreError
 from consent_mw.wire.query import HIDDEN, clean_path
 from consent_mw.wire.remembered import Remembered
@@ -159,7 +159,7 @@ class Tallies:
     async def store(self, *, last: bool) -> None:
         """Have the store add all; where it fails, all of it waits for the next time, if there is one."""
         store, now = self._gate.store, self._gate.now()
-        for day in [day for day in self._keys if is_over(day, now)]:
+        for day in [day for day in self._keys if day_is_over(day, now)]:
             del self._keys[day]
         if not self._tallies:
             return

@@ -1,7 +1,7 @@
 """First-party statistics: how and when pages are visited, and by how many people, without keeping who.
 
 Rule: a visitor is counted by a hash under a random key that exists for one day (UTC); the hash is not kept either,
-      only the registers of a sketch that it may have raised, and those only until the day is over and became numbers.
+      only the register of a sketch that it may have raised: of an hour until that is over, of a day until that is.
 Rule: the hash is another one on each page, so that no two sketches tell of the same person, however few there are.
 Rule: days have different keys, so that nobody is recognised from one to the next: visitors of several days are those
       of each, added up.
@@ -24,7 +24,7 @@ HOUR: Final = 3600
 HOURS: Final = 24
 
 GRACE: Final = 600
-"""Seconds after a day's end in which views of it, and sketches of other machines, still come in under its key."""
+"""Seconds after an hour's or a day's end in which what was seen in it still comes in."""
 
 PAGES_AN_HOUR: Final = 1000
 """Pages that are told apart in one hour; what a site answers to any path it is asked for is no bound."""
@@ -61,10 +61,7 @@ class Seen(NamedTuple):
 
 
 Sketched = tuple[int, str, bytes]
-"""Hour, page and sketch of a day that is not over."""
-
-Numbers = list[tuple[int, int, str]]
-"""Visitors, hour or day, page."""
+"""An hour or a day that is not over, a page, and a sketch of it."""
 
 
 class Tally:
@@ -109,8 +106,8 @@ class Question:
 
 
 class Stored(NamedTuple):
-    """What a store holds of the answer, by bucket (an hour, a day or a page): views, the visitors of days that are
-    over, and the sketches of those that are not."""
+    """What a store holds of the answer: views by bucket (an hour, a day or a page), visitors by bucket as far as what
+    they came in is over, and sketches by the hour (where it is asked by hour) or the day."""
 
     views: Sequence[tuple[int | str, int]]
     visitors: Sequence[tuple[int | str, int]]
@@ -125,43 +122,47 @@ class Row(NamedTuple):
     visitors: int
 
 
-def is_over(day: int, now: float) -> bool:
-    """Whether this day and its grace have passed, so that its key must be gone."""
-    return now >= (day + 1) * DAY + GRACE
+def is_over(end: float, now: float) -> bool:
+    """Whether what ended then is over at `now`, its grace included."""
+    return now >= end + GRACE
+
+
+def day_is_over(day: int, now: float) -> bool:
+    """Whether this day is over, so that its key must be gone."""
+    return is_over((day + 1) * DAY, now)
 
 
 def merged(sketch: bytes, other: bytes) -> bytes:
-    """Both stored sketches as one. Raises ValueError where one is damaged."""
-    both = Sketch.from_bytes(sketch)
-    both.merge(Sketch.from_bytes(other))
+    """Both stored sketches as one."""
+    both = _read(sketch)
+    both.merge(_read(other))
     return both.to_bytes()
 
 
-def by_hour(sketches: Iterable[Sketched]) -> Numbers:
-    """The visitors of each hour and page."""
-    return [(round(_read(sketch).estimate()), hour, page) for hour, page, sketch in sketches]
+def sound(sketch: bytes) -> bytes:
+    """This sketch, as another process made it. Raises ValueError for a damaged one."""
+    return Sketch.from_bytes(sketch).to_bytes()
 
 
-def by_day(sketches: Iterable[Sketched]) -> Numbers:
-    """The visitors of each day and page: who came in several of its hours is one."""
-    days: dict[tuple[int, str], Sketch] = {}
-    for hour, page, sketch in sketches:
-        days.setdefault((hour // HOURS, page), Sketch()).merge(_read(sketch))
-    return [(round(sketch.estimate()), day, page) for (day, page), sketch in days.items()]
+def visitors(sketches: Iterable[Sketched]) -> dict[tuple[int, str], int]:
+    """The visitors of each hour or day and page: who is in several of its sketches is one."""
+    united: dict[tuple[int, str], Sketch] = {}
+    for time, page, sketch in sketches:
+        united.setdefault((time, page), Sketch()).merge(_read(sketch))
+    return {of: round(sketch.estimate()) for of, sketch in united.items()}
 
 
 def rows(question: Question, stored: Stored) -> list[Row]:
     """The answer, in the order of time, or of views where it is by page."""
     found: Counter[int | str] = Counter(dict(stored.visitors))
-    by_time = by_hour if question.by is By.HOUR else by_day
-    for number, time, page in by_time(stored.sketches):
+    for (time, page), number in visitors(stored.sketches).items():
         found[page if question.by is By.PAGE else time] += number
     told = [Row(bucket, views, found[bucket]) for bucket, views in stored.views]
     return sorted(told, key=lambda one: (-one.views, one.bucket) if question.by is By.PAGE else (one.bucket,))
 
 
 def _read(sketch: bytes) -> Sketch:
-    """The stored sketch; a damaged one saw nobody, so that no day can fail to end."""
+    """The stored sketch; one that was damaged since saw nobody, so that no day can fail to end."""
     try:
         return Sketch.from_bytes(sketch)
     except ValueError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from consent_mw.core.hyperloglog import Sketch
 from consent_mw.core.policy import DAY
 from consent_mw.core.statistics import (
@@ -14,11 +16,12 @@ from consent_mw.core.statistics import (
     Row,
     Stored,
     Tally,
-    by_day,
-    by_hour,
+    day_is_over,
     is_over,
     merged,
     rows,
+    sound,
+    visitors,
 )
 
 KEY, NEXT_KEY = b"a" * 32, b"b" * 32
@@ -39,7 +42,7 @@ def test_views_are_all_counted_and_visitors_once() -> None:
         tally.see(views, visitor)
     seen = tally.seen(7)
     assert (seen.hour, seen.page, seen.views) == (7, "/a", 10)
-    assert by_hour([(7, "/a", seen.sketch)]) == [(2, 7, "/a")]
+    assert visitors([(7, "/a", seen.sketch)]) == {(7, "/a"): 2}
 
 
 def test_nobody_who_may_not_be_counted_leaves_a_trace() -> None:
@@ -69,24 +72,30 @@ def test_a_page_and_a_visitor_cannot_be_taken_for_others() -> None:
 
 
 def test_a_day_is_the_union_of_its_hours() -> None:
-    hours = [
-        (48, "/a", sketch("/a", *PEOPLE[:20])),
-        (71, "/a", sketch("/a", *PEOPLE[10:])),
-        (48, "/b", sketch("/b", *PEOPLE[:5])),
-        (72, "/a", sketch("/a", *PEOPLE[:4], key=NEXT_KEY)),
+    parts = [
+        (2, "/a", sketch("/a", *PEOPLE[:20])),
+        (2, "/a", sketch("/a", *PEOPLE[10:])),
+        (2, "/b", sketch("/b", *PEOPLE[:5])),
+        (3, "/a", sketch("/a", *PEOPLE[:4], key=NEXT_KEY)),
     ]
-    assert by_hour(hours) == [(20, 48, "/a"), (20, 71, "/a"), (5, 48, "/b"), (4, 72, "/a")]
-    assert by_day(hours) == [(30, 2, "/a"), (5, 2, "/b"), (4, 3, "/a")]
+    assert visitors(parts) == {(2, "/a"): 30, (2, "/b"): 5, (3, "/a"): 4}
 
 
 def test_a_damaged_sketch_saw_nobody_so_that_its_day_can_end() -> None:
-    damaged = (48, "/a", b"\x07damaged")
-    assert by_hour([damaged]) == [(0, 48, "/a")]
-    assert by_day([damaged, (49, "/a", sketch("/a", "ann"))]) == [(1, 2, "/a")]
+    damaged, whole = b"\x07damaged", sketch("/a", "ann")
+    assert visitors([(2, "/a", damaged), (2, "/a", whole), (2, "/b", damaged)]) == {(2, "/a"): 1, (2, "/b"): 0}
+    assert merged(damaged, whole) == merged(whole, damaged) == whole
+
+
+def test_a_damaged_sketch_is_not_taken_from_another_process() -> None:
+    assert sound(sketch("/a", "ann")) == sketch("/a", "ann")
+    with pytest.raises(ValueError, match=r"^a damaged sketch$"):
+        sound(sketch("/a", "ann")[:-1])
 
 
 def test_a_day_is_over_when_its_grace_has_passed() -> None:
-    assert [is_over(2, 3 * DAY + GRACE - 1), is_over(2, 3 * DAY + GRACE)] == [False, True]
+    assert [day_is_over(2, 3 * DAY + GRACE - 1), day_is_over(2, 3 * DAY + GRACE)] == [False, True]
+    assert [is_over(7, 7 + GRACE - 1), is_over(7, 7 + GRACE)] == [False, True]
 
 
 def test_hours_add_what_is_over_and_what_is_not() -> None:
@@ -95,14 +104,14 @@ def test_hours_add_what_is_over_and_what_is_not() -> None:
 
 
 def test_days_count_who_came_in_several_hours_once() -> None:
-    open_hours = [(72, SITE, sketch(SITE, *PEOPLE[:4])), (73, SITE, sketch(SITE, *PEOPLE[2:6]))]
-    stored = Stored([(3, 9), (1, 8)], [(1, 2)], open_hours)
+    parts = [(3, SITE, sketch(SITE, *PEOPLE[:4])), (3, SITE, sketch(SITE, *PEOPLE[2:6]))]
+    stored = Stored([(3, 9), (1, 8)], [(1, 2)], parts)
     assert rows(Question(By.DAY, 1, 3), stored) == [Row(1, 8, 2), Row(3, 9, 6)]
 
 
 def test_pages_come_by_their_views_and_add_up_over_days() -> None:
-    open_hours = [(72, "/a", sketch("/a", *PEOPLE[:4])), (73, "/a", sketch("/a", *PEOPLE[2:6]))]
-    stored = Stored([("/b", 7), ("/a", 9), ("/c", 9)], [("/a", 10), ("/b", 1)], open_hours)
+    parts = [(3, "/a", sketch("/a", *PEOPLE[:4])), (3, "/a", sketch("/a", *PEOPLE[2:6]))]
+    stored = Stored([("/b", 7), ("/a", 9), ("/c", 9)], [("/a", 10), ("/b", 1)], parts)
     assert rows(Question(By.PAGE, 1, 3), stored) == [Row("/a", 9, 16), Row("/c", 9, 0), Row("/b", 7, 1)]
 
 

@@ -97,6 +97,32 @@ def test_numbers_take_the_place_of_sketches_when_the_day_is_over(store: Store, f
     ]  # fmt: skip
 
 
+def sketches(file: Path) -> list[tuple[Any, ...]]:
+    """Of what there are sketches."""
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        return db.execute("SELECT unit, time, page FROM statistics_sketches ORDER BY 1, 2, 3").fetchall()
+
+
+def test_an_hour_that_is_over_goes_into_its_day_and_becomes_a_number(store: Store, file: Path) -> None:
+    key = done(store.statistics_key(TODAY))
+    hour = NOON // HOUR
+    ends = (hour + 1) * HOUR + GRACE
+    done(store.add_views([seen(key, page, ANN, BOB) for page in (SITE, "/a")], NOON))
+    done(store.add_views([seen(key, SITE, BOB, CEM, at=NOON + HOUR)], ends - 1))
+    assert sketches(file) == [("hour", hour, ""), ("hour", hour, "/a"), ("hour", hour + 1, "")]
+    done(store.add_views([], ends))
+    assert sketches(file) == [("day", TODAY, ""), ("day", TODAY, "/a"), ("hour", hour + 1, "")]
+    assert told(file, By.HOUR) == [Row(hour, 2, 2), Row(hour + 1, 2, 2)]
+    assert told(file, By.DAY) == [Row(TODAY, 4, 3)]
+    # Who comes late for an hour is still one of the day.
+    done(store.add_views([seen(key, SITE, CEM), seen(key, "/b", CEM)], ends))
+    assert sketches(file) == [("day", TODAY, ""), ("day", TODAY, "/a"), ("day", TODAY, "/b"), ("hour", hour + 1, "")]
+    assert told(file, By.HOUR) == [Row(hour, 3, 2), Row(hour + 1, 2, 2)]
+    assert told(file, By.HOUR, "/b") == [Row(hour, 1, 1)]
+    assert told(file, By.DAY) == [Row(TODAY, 5, 3)]
+    assert told(file, By.PAGE) == [Row("/a", 2, 2), Row("/b", 1, 1)]
+
+
 def test_a_key_is_gone_from_the_disk_with_its_day_and_no_visitor_was_ever_on_it(store: Store, file: Path) -> None:
     key = done(store.statistics_key(TODAY))
     batch = [seen(key, page, ANN, BOB) for page in (SITE, "/a")]
@@ -227,7 +253,7 @@ def test_what_is_past_its_retention_is_deleted(store: Store, file: Path) -> None
     with sqlite3.connect(file) as db:
         tables = {
             table: [one for (one,) in db.execute(f"SELECT DISTINCT {unit} FROM statistics_{table}")]
-            for table, unit in (("hours", "hour"), ("pages", "day"), ("days", "day"), ("sketches", "hour"))
+            for table, unit in (("hours", "hour"), ("pages", "day"), ("days", "day"), ("sketches", "time"))
         }
     db.close()
     assert tables == {"hours": [(TODAY + 5) * 24], "pages": [TODAY + 5], "days": [TODAY + 5], "sketches": []}
@@ -248,9 +274,13 @@ def test_a_sketch_that_cannot_be_read_does_not_keep_its_day_from_ending(store: S
     with sqlite3.connect(file) as db:
         db.execute("UPDATE statistics_sketches SET sketch = x'ff00'")
     db.close()
+    done(store.add_views([seen(key, SITE, BOB)], NOON))
+    with sqlite3.connect(file) as db:
+        db.execute("INSERT INTO statistics_sketches VALUES ('day', ?, '', x'ff00')", (TODAY,))
+    db.close()
     done(store.end_statistics(OVER, 0))
     assert done(store.statistics_key(TODAY)) == b""
-    assert told(file, By.DAY) == [Row(TODAY, 1, 0)]
+    assert told(file, By.DAY) == [Row(TODAY, 2, 1)]
 
 
 def test_reading_changes_nothing_and_needs_no_leave_to_write(store: Store, file: Path) -> None:
@@ -303,7 +333,7 @@ def test_the_tables_hold_no_column_for_anybody() -> None:
         "statistics_days": ["day", "key"],
         "statistics_hours": ["hour", "page", "views", "visitors"],
         "statistics_pages": ["day", "page", "visitors"],
-        "statistics_sketches": ["hour", "page", "sketch"],
+        "statistics_sketches": ["unit", "time", "page", "sketch"],
     }
 
 

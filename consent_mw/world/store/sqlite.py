@@ -240,7 +240,7 @@ class SqliteStore:
         """End the days that are over; delete what is too old."""
 
         def work(db: sqlite3.Connection) -> None:
-            statistics.end_days(db, now)
+            statistics.end(db, now)
             statistics.expire(db, kept_from)
 
         return self._writer.ask(work)

@@ -1,8 +1,10 @@
-"""Page statistics in SQL: views for ever (for as long as they are kept), sketches and their key for a day.
+"""Page statistics in SQL: numbers for as long as they are kept, sketches for an hour and a day, a key for a day.
 
 Rule: a key is made once for a day, here, so that all processes and machines of one store count alike.
-Rule: the day's numbers are written, and its sketches and key destroyed, in one transaction; a day has no second key.
+Rule: when an hour is over its sketches become numbers and go into the day's; when a day is over, those become numbers
+      and its key is destroyed, in one transaction. A day has no second key.
 Rule: what comes after that still counts as views; of its visitors only a number that is larger is taken.
+Rule: how much is added changes the number of steps of no statement (see outbox).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import contextlib
 import json
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -27,12 +29,12 @@ from consent_mw.core.statistics import (
     By,
     Question,
     Seen,
-    Sketched,
     Stored,
-    by_day,
-    by_hour,
+    day_is_over,
     is_over,
     merged,
+    sound,
+    visitors,
 )
 from consent_mw.errors import StoreError
 
@@ -49,20 +51,34 @@ STATISTICS_TABLES: Final = (
   day INTEGER NOT NULL, page TEXT NOT NULL, visitors INTEGER NOT NULL, PRIMARY KEY (day, page)
 ) WITHOUT ROWID""",
     """CREATE TABLE statistics_sketches (
-  hour INTEGER NOT NULL, page TEXT NOT NULL, sketch BLOB NOT NULL, PRIMARY KEY (hour, page)
+  unit TEXT NOT NULL, time INTEGER NOT NULL, page TEXT NOT NULL, sketch BLOB NOT NULL, PRIMARY KEY (unit, time, page)
 )""",
 )
-"""`visitors` are those of days that are over, of one hour or of a day; `key` is null where the day is over."""
+"""`key` is null where the day is over, `visitors` are of an hour or a day that is; `unit` is `hour` or `day`."""
 
-_VIEWS: Final = (
-    "INSERT INTO statistics_hours (hour, page, views) VALUES (?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET views = views + excluded.views"
-)
-_HOUR_OVER: Final = "UPDATE statistics_hours SET visitors = max(visitors, ?) WHERE hour = ? AND page = ?"
-_DAY_OVER: Final = (
-    "INSERT INTO statistics_pages (visitors, day, page) VALUES (?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET visitors = max(visitors, excluded.visitors)"
-)
+_EACH: Final = "json_extract(value, '$[0]'), json_extract(value, '$[1]')"
+# `WHERE true` tells SQLite's parser that no join follows.
+_VIEWS: Final = f"""
+INSERT INTO statistics_hours (hour, page, views) SELECT ?, {_EACH} FROM json_each(?) WHERE true
+ON CONFLICT (hour, page) DO UPDATE SET views = views + excluded.views
+"""
+_NUMBERS: Final = {
+    "hour": f"""
+INSERT INTO statistics_hours (hour, page, visitors, views) SELECT ?, {_EACH}, 0 FROM json_each(?) WHERE true
+ON CONFLICT (hour, page) DO UPDATE SET visitors = max(visitors, excluded.visitors)
+""",
+    "day": f"""
+INSERT INTO statistics_pages (day, page, visitors) SELECT ?, {_EACH} FROM json_each(?) WHERE true
+ON CONFLICT (day, page) DO UPDATE SET visitors = max(visitors, excluded.visitors)
+""",
+}
+_SKETCHES: Final = """
+SELECT json_group_array(json_array(page, hex(sketch))) FROM statistics_sketches WHERE unit = ? AND time = ?
+"""
+_KEEP_SKETCHES: Final = """
+INSERT OR REPLACE INTO statistics_sketches SELECT ?, ?, json_extract(value, '$[0]'),
+  substr(?, json_extract(value, '$[1]'), json_extract(value, '$[2]')) FROM json_each(?)
+"""
 _BUCKETS: Final = {By.HOUR: ("hour", ""), By.DAY: (f"hour / {HOURS}", "day"), By.PAGE: ("page", "page")}
 """What views, and visitors of a whole day, are told by."""
 
@@ -76,34 +92,41 @@ def key(db: sqlite3.Connection, day: int) -> bytes:
 
 
 def add(db: sqlite3.Connection, seen: Sequence[Seen], now: float) -> None:
-    """Add what one process saw, and end the days that are over by `now`. Raises ValueError for a damaged sketch."""
+    """Add what one process saw, and end what is over by `now`. Raises ValueError for a damaged sketch."""
     for hour in {one.hour for one in seen}:
         bounded = _bounded(db, hour, [one for one in seen if one.hour == hour])
-        db.executemany(_VIEWS, [(hour, one.page, one.views) for one in bounded])
-        sketches = [(hour, one.page, one.sketch) for one in bounded if one.sketch]
-        if _is_open(db, hour // HOURS):
-            _merge(db, sketches)
+        db.execute(_VIEWS, (hour, json.dumps([(one.page, one.views) for one in bounded])))
+        sketches = {one.page: sound(one.sketch) for one in bounded if one.sketch}
+        if not sketches:
+            continue
+        day = hour // HOURS
+        if not _is_open(db, day):
+            _keep_numbers(db, "hour", hour, sketches)
+            _keep_numbers(db, "day", day, sketches)
+        elif is_over((hour + 1) * HOUR, now):
+            _keep_numbers(db, "hour", hour, sketches)
+            _unite(db, "day", day, sketches)
         else:
-            _keep_numbers(db, sketches)
-    end_days(db, now)
+            _unite(db, "hour", hour, sketches)
+    end(db, now)
 
 
-def end_days(db: sqlite3.Connection, now: float) -> None:
-    """End the days that are over by `now`: numbers take the place of sketches, and the keys are destroyed."""
-    held = db.execute("SELECT day FROM statistics_days WHERE key IS NOT NULL").fetchall()
-    for day in (day for (day,) in held if is_over(day, now)):
-        span = (day * HOURS, day * HOURS + HOURS - 1)
-        found = db.execute("SELECT hour, page, sketch FROM statistics_sketches WHERE hour BETWEEN ? AND ?", span)
-        _keep_numbers(db, found.fetchall())
-        db.execute("DELETE FROM statistics_sketches WHERE hour BETWEEN ? AND ?", span)
-        db.execute("UPDATE statistics_days SET key = NULL WHERE day = ?", (day,))
+def end(db: sqlite3.Connection, now: float) -> None:
+    """End the hours and days that are over by `now`."""
+    for (hour,) in db.execute("SELECT DISTINCT time FROM statistics_sketches WHERE unit = 'hour'").fetchall():
+        if is_over((hour + 1) * HOUR, now):
+            sketches = _ended(db, "hour", hour)
+            _unite(db, "day", hour // HOURS, sketches)
+    for (day,) in db.execute("SELECT day FROM statistics_days WHERE key IS NOT NULL").fetchall():
+        if day_is_over(day, now):
+            _ended(db, "day", day)
+            db.execute("UPDATE statistics_days SET key = NULL WHERE day = ?", (day,))
 
 
 def expire(db: sqlite3.Connection, kept_from: float) -> None:
     """Delete what is from before the hour of `kept_from` (seconds since 1970)."""
     hour = int(kept_from // HOUR)
-    for table in ("hours", "sketches"):
-        db.execute(f"DELETE FROM statistics_{table} WHERE hour < ?", (hour,))
+    db.execute("DELETE FROM statistics_hours WHERE hour < ?", (hour,))
     for table in ("pages", "days"):
         db.execute(f"DELETE FROM statistics_{table} WHERE day < ?", (hour // HOURS,))
 
@@ -114,19 +137,16 @@ def read(db: sqlite3.Connection, question: Question) -> Stored:
     days = (question.first, question.last, *pattern)
     hours = (question.first * HOURS, question.last * HOURS + HOURS - 1, *pattern)
     bucket, visited = _BUCKETS[question.by]
-    within = f"WHERE hour BETWEEN ? AND ? AND {pages}"
-    sql = f"SELECT {bucket}, sum(views) FROM statistics_hours {within} GROUP BY 1"
-    views = db.execute(sql, hours).fetchall()
+    within, whole = (f"WHERE {unit} BETWEEN ? AND ? AND {pages}" for unit in ("hour", "day"))
+    times = f"WHERE unit = ? AND time BETWEEN ? AND ? AND {pages}"
+    views = db.execute(f"SELECT {bucket}, sum(views) FROM statistics_hours {within} GROUP BY 1", hours).fetchall()
+    sketches = db.execute(f"SELECT time, page, sketch FROM statistics_sketches {times}", ("hour", *hours)).fetchall()
     if question.by is By.HOUR:
-        over = db.execute(f"SELECT hour, sum(visitors) FROM statistics_hours {within} GROUP BY 1", hours)
-    else:
-        sql = (
-            f"SELECT {visited}, sum(visitors) FROM statistics_pages WHERE day BETWEEN ? AND ? AND {pages} GROUP BY 1"
-        )
-        over = db.execute(sql, days)
-    visits = over.fetchall()
-    sketches = db.execute(f"SELECT hour, page, sketch FROM statistics_sketches {within}", hours).fetchall()
-    return Stored(views, visits, sketches)
+        over = db.execute(f"SELECT hour, sum(visitors) FROM statistics_hours {within} GROUP BY 1", hours).fetchall()
+        return Stored(views, over, sketches)
+    over = db.execute(f"SELECT {visited}, sum(visitors) FROM statistics_pages {whole} GROUP BY 1", days).fetchall()
+    parts = db.execute(f"SELECT time, page, sketch FROM statistics_sketches {times}", ("day", *days)).fetchall()
+    return Stored(views, over, [*((hour // HOURS, page, one) for hour, page, one in sketches), *parts])
 
 
 def read_file(path: str, questions: Sequence[Question]) -> list[Stored]:
@@ -169,20 +189,39 @@ def _bounded(db: sqlite3.Connection, hour: int, seen: Sequence[Seen]) -> list[Se
 
 
 def _is_open(db: sqlite3.Connection, day: int) -> bool:
-    return (
-        db.execute("SELECT 1 FROM statistics_days WHERE day = ? AND key IS NOT NULL", (day,)).fetchone() is not None
-    )
+    held = db.execute("SELECT key IS NOT NULL FROM statistics_days WHERE day = ?", (day,)).fetchone()
+    return bool(held and held[0])
 
 
-def _merge(db: sqlite3.Connection, sketches: Sequence[Sketched]) -> None:
-    for hour, page, sketch in sketches:
-        sql = "SELECT sketch FROM statistics_sketches WHERE hour = ? AND page = ?"
-        held = db.execute(sql, (hour, page)).fetchone()
-        both = merged(held[0] if held else sketch, sketch)
-        if not held or both != held[0]:
-            db.execute("INSERT OR REPLACE INTO statistics_sketches VALUES (?, ?, ?)", (hour, page, both))
+def _held(db: sqlite3.Connection, unit: str, time: int, pages: Collection[str] | None = None) -> dict[str, bytes]:
+    """The sketches of this hour or day, of these pages or of all."""
+    only = "" if pages is None else " AND page IN (SELECT value FROM json_each(?))"
+    values = () if pages is None else (json.dumps(list(pages)),)
+    found = json.loads(db.execute(_SKETCHES + only, (unit, time, *values)).fetchone()[0])
+    return {page: bytes.fromhex(sketch) for page, sketch in found}
 
 
-def _keep_numbers(db: sqlite3.Connection, sketches: Sequence[Sketched]) -> None:
-    db.executemany(_HOUR_OVER, by_hour(sketches))
-    db.executemany(_DAY_OVER, by_day(sketches))
+def _unite(db: sqlite3.Connection, unit: str, time: int, sketches: Mapping[str, bytes]) -> None:
+    """Merge these sketches into those of this hour or day."""
+    held = _held(db, unit, time, sketches)
+    united = {page: merged(held[page], sketch) if page in held else sketch for page, sketch in sketches.items()}
+    index, parts, start = [], [], 1
+    for page, sketch in united.items():
+        if sketch != held.get(page):
+            index.append((page, start, len(sketch)))
+            parts.append(sketch)
+            start += len(sketch)
+    db.execute(_KEEP_SKETCHES, (unit, time, b"".join(parts), json.dumps(index)))
+
+
+def _ended(db: sqlite3.Connection, unit: str, time: int) -> dict[str, bytes]:
+    """The sketches of this hour or day, whose place numbers have taken."""
+    sketches = _held(db, unit, time)
+    _keep_numbers(db, unit, time, sketches)
+    db.execute("DELETE FROM statistics_sketches WHERE unit = ? AND time = ?", (unit, time))
+    return sketches
+
+
+def _keep_numbers(db: sqlite3.Connection, unit: str, time: int, sketches: Mapping[str, bytes]) -> None:
+    numbers = visitors((time, page, sketch) for page, sketch in sketches.items())
+    db.execute(_NUMBERS[unit], (time, json.dumps([(page, number) for (_, page), number in numbers.items()])))

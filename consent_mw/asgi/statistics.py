@@ -87,16 +87,18 @@ class Statistics:
 
     def view(self, exchange: Exchange, enforcement: Enforcement) -> None:
         """Count this exchange, which is a page view under this enforcement."""
-        if exchange.now >= self._until:
-            self._turn(exchange.now)
-        asked, identifier = exchange.seen, exchange.identifier
+        identifier = exchange.identifier
         counts = identifier is not None and enforcement.identifies and not _is_erased(exchange)
-        path = asked.path
-        key = (
-            path if len(path) <= LONGEST_PATH else b"",
-            asked.seen.get(b"user-agent", b"")[:LONGEST_AGENT],
-            identifier.id if identifier is not None and counts else "",
-        )
+        visitor = identifier.id if identifier is not None and counts else ""
+        asked = exchange.seen
+        self.count(asked.path, asked.seen.get(b"user-agent", b""), visitor, exchange.now)
+
+    def count(self, path: bytes, agent: bytes, visitor: str, now: float) -> None:
+        """Count a page view: of this raw path, by this User-Agent, and by this identifier where its purpose is allowed
+        (else empty)."""
+        if now >= self._until:
+            self._turn(now)
+        key = (path if len(path) <= LONGEST_PATH else b"", agent[:LONGEST_AGENT], visitor)
         views = self._views
         number = views.get(key)
         if number is not None:
@@ -108,12 +110,12 @@ class Statistics:
         else:
             self._gate.count("view_lost")
 
-    def _turn(self, now: int) -> None:
+    def _turn(self, now: float) -> None:
         """Begin another hour."""
         if self._views:
             self._earlier.append((self._until // HOUR - 1, self._views))
             self._views = {}
-        self._until = (now // HOUR + 1) * HOUR
+        self._until = (int(now) // HOUR + 1) * HOUR
 
     async def _run(self) -> None:
         while True:

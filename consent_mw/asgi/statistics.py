@@ -94,8 +94,8 @@ class Statistics:
         self.count(asked.path, asked.seen.get(b"user-agent", b""), visitor, exchange.now)
 
     def count(self, path: bytes, agent: bytes, visitor: str, now: float) -> None:
-        """Count a page view: of this raw path, by this User-Agent, and by this identifier where its purpose is allowed
-        (else empty)."""
+        """Count a page view: of this raw path, by this User-Agent, and by this identifier, empty where its purpose is
+        denied."""
         if now >= self._until:
             self._turn(now)
         key = (path if len(path) <= LONGEST_PATH else b"", agent[:LONGEST_AGENT], visitor)
@@ -193,21 +193,31 @@ class Tallies:
 
     def _add(self, hour: int, key: bytes, views: Iterable[tuple[tuple[bytes, bytes, str], int]]) -> None:
         """Tally some views; a browser that says it is a program makes none."""
-        devices, rules = self._gate.devices, self._gate.rules
+        rules = self._gate.rules
         if rules is not self._rules:
             self._rules, self._names = rules, Remembered(PAGES_KEPT)
         pages = self._tallies.setdefault(hour, {})
         site = pages.get(SITE) or pages.setdefault(SITE, Tally(SITE, key))
+        bots: dict[bytes, bool] = {}
         for (path, agent, visitor), number in views:
-            if devices.read(agent).bot:
+            bot = bots.get(agent)
+            if bot is None:
+                bot = bots[agent] = self._gate.devices.read(agent).bot
+            if bot:
                 continue
-            name = self._names.get(path) or self._names.keep(path, page_name(path, rules.policy.redact))
-            if name not in pages and len(pages) > PAGES_AN_HOUR:
-                name = OTHER
-            page = pages.get(name) or pages.setdefault(name, Tally(name, key))
+            name = self._names.get(path)
+            page = (pages.get(name) if name else None) or self._page(pages, path, key)
             page.see(number, visitor)
             site.see(number, visitor)
             self._held += 1
+
+    def _page(self, pages: dict[str, Tally], path: bytes, key: bytes) -> Tally:
+        """The tally of this path's page, or of the others."""
+        redact = self._gate.rules.policy.redact
+        name = self._names.get(path) or self._names.keep(path, page_name(path, redact))
+        if name not in pages and len(pages) > PAGES_AN_HOUR:
+            name = OTHER
+        return pages.get(name) or pages.setdefault(name, Tally(name, key))
 
 
 def page_name(path: bytes, redact: Sequence[str]) -> str:

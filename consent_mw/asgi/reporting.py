@@ -84,7 +84,7 @@ class Reporter:
         enforcement = exchange.enforcement
         if enforcement is None:
             return
-        viewed = page and (200 <= status < 300 or status == 304) and exchange.page
+        viewed = page and is_seen(status) and exchange.page
         if viewed:
             self._gate.statistics.view(exchange, enforcement)
         if not enforcement.reports:
@@ -289,6 +289,11 @@ class Reporter:
         if isinstance(error, StoreFullError):
             for whom, number in Counter((row.vendor, row.purpose) for row in rows).items():
                 self._gate.refusals.add_soon([(*whom, OUTBOX_FULL)], number)
+
+
+def is_seen(status: int) -> bool:
+    """Whether a page that is answered so is there to be seen."""
+    return 200 <= status < 300 or status == 304
 
 
 def _hear(visit: Visit, told: Sequence[tuple[bytes, bytes]]) -> None:

@@ -87,18 +87,14 @@ class Statistics:
 
     def view(self, exchange: Exchange, enforcement: Enforcement) -> None:
         """Count this exchange, which is a page view under this enforcement."""
-        identifier = exchange.identifier
-        counts = identifier is not None and enforcement.identifies and not _is_erased(exchange)
-        visitor = identifier.id if identifier is not None and counts else ""
-        asked = exchange.seen
-        self.count(asked.path, asked.seen.get(b"user-agent", b""), visitor, exchange.now)
+        agent, visitor = viewer(exchange, enforcement)
+        self.count(exchange.seen.path, agent, visitor, exchange.now)
 
     def count(self, path: bytes, agent: bytes, visitor: str, now: float) -> None:
-        """Count a page view: of this raw path, by this User-Agent, and by this identifier, empty where its purpose is
-        denied."""
+        """Count a page view of this raw path by this viewer."""
         if now >= self._until:
             self._turn(now)
-        key = (path if len(path) <= LONGEST_PATH else b"", agent[:LONGEST_AGENT], visitor)
+        key = (path if len(path) <= LONGEST_PATH else b"", agent, visitor)
         views = self._views
         number = views.get(key)
         if number is not None:
@@ -218,6 +214,15 @@ class Tallies:
         if name not in pages and len(pages) > PAGES_AN_HOUR:
             name = OTHER
         return pages.get(name) or pages.setdefault(name, Tally(name, key))
+
+
+def viewer(exchange: Exchange, enforcement: Enforcement) -> tuple[bytes, str]:
+    """Who makes a page view: the User-Agent as far as it is read, and the identifier, empty where it may not be
+    counted."""
+    agent, identifier = exchange.seen.seen.get(b"user-agent", b""), exchange.identifier
+    if identifier is None or not enforcement.identifies or _is_erased(exchange):
+        return agent[:LONGEST_AGENT], ""
+    return agent[:LONGEST_AGENT], identifier.id
 
 
 def page_name(path: bytes, redact: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from consent_mw.asgi.gate import Gate
 from consent_mw.asgi.jar import Jar
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Bearing, Place, Route, Ruleset
+from consent_mw.asgi.statistics import viewer
 from consent_mw.wire.known import PlainKnown, known
 from consent_mw.wire.request_head import RequestHead
 
@@ -30,13 +31,15 @@ MOST_FIELDS_KEPT: Final = 64
 @dataclass(slots=True)
 class Admission:
     """What became of one header block. `filtered` is whether cookies were dropped from it; `bearing` is what bears on
-    the reply, None where more does than can be told beforehand."""
+    the reply, None where more does than can be told beforehand; `viewer` is who makes a page view by it, None where
+    nobody does."""
 
     rules: Ruleset
     peer: str
     secure: bool
     filtered: bool
     bearing: Bearing | None
+    viewer: tuple[bytes, str] | None
     head: RequestHead
     seen: Observation
     jar: Jar
@@ -93,8 +96,9 @@ class Admissions:
         # The reply to who closes is written otherwise.
         bearing = exchange.bearing() if head.keep_alive else None
         until = jar.until if bearing is None else min(jar.until, exchange.alike_until)
+        views = viewer(exchange, enforcement) if exchange.page else None
         admission = Admission(
-            exchange.rules, peer, secure, filtered and exchange.rules.enforced, bearing,
+            exchange.rules, peer, secure, filtered and exchange.rules.enforced, bearing, views,
             _without_fields(head), exchange.seen, jar, place, enforcement, exchange.number,
         )  # fmt: skip
         self._known.keep(block, admission, until, rendered[rendered.index(b"\r\n") :])

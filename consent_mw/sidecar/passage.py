@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.exchange import Reply
+from consent_mw.asgi.reporting import is_seen
 from consent_mw.sidecar.admission import Admission, target_of
 from consent_mw.sidecar.outlet import AGAIN, Framed
 from consent_mw.sidecar.relay import FIRST_BYTE_WITHIN, Relay
@@ -62,6 +63,9 @@ class Passage:
                 plane.gate.counts["set_cookie_dropped"] += reply.dropped
             if bearing.enforcement.reports:
                 self._report(reply, status)
+            elif reply.page and self._admission.viewer is not None and is_seen(status):
+                path = target_of(self._rendered).partition(b"?")[0]
+                plane.gate.statistics.count(path, *self._admission.viewer, plane.gate.now())
         except Exception:
             log.exception("the gate failed on an answer")
             self._hand_over(None).refuse_answer("it cannot be decided about")

@@ -56,6 +56,25 @@ def test_a_visit_is_in_the_statistics_with_its_visitor_only_after_a_yes(tmp_path
     assert said["total"] == {"views": 8, "visitors": 2}
 
 
+def test_what_passes_without_a_look_at_its_parts_is_counted_as_well(tmp_path: Path, capsys: Any) -> None:
+    plain = POLICY.replace('regime = "opt-out"', 'regime = "opt-out"\nbanner = "none"')
+    with (
+        an_origin() as origin,
+        serving(tmp_path, plain, origin.url, "--access-log", "off") as address,
+        httpx.Client(base_url=address, trust_env=False, headers={"user-agent": FIREFOX}) as browser,
+    ):
+        told = {"x-forwarded-for": NEW_YORK, "sec-fetch-dest": "document", "cookie": visit(address, "")}
+        for _ in range(20):
+            browser.get("/", headers=told)
+            browser.get("/", headers=told | {"sec-fetch-dest": "iframe"})
+            browser.get("/", headers=told | {"sec-purpose": "prefetch"})
+            browser.get("/", headers=told | {"user-agent": "Googlebot/2.1 (+http://www.google.com/bot.html)"})
+            browser.get("/", headers=told | {"sec-gpc": "1"})
+            browser.get("/", headers=told | {"x-forwarded-for": BERLIN})
+            browser.get("/none", headers=told)
+    assert stats(tmp_path, capsys, "--by", "page")["rows"] == [{"page": "/", "views": 61, "visitors": 1}]
+
+
 def test_two_workers_count_into_one_store_and_are_read_while_they_serve(tmp_path: Path, capsys: Any) -> None:
     flags = ("--workers", "2", "--access-log", "off")
     with an_origin() as origin, serving(tmp_path, POLICY, origin.url, *flags) as address:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -16,6 +17,10 @@ from consent_mw.cli import run
 from consent_mw.core.policy import DAY
 from tests.journeys.sidecar import an_origin, serving
 from tests.journeys.site import BERLIN, FIREFOX, NEW_YORK, POLICY, Browser, Site, mounted
+from tests.sidecar.raw import Origin
+
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok"
+NO_PAGE = PAGE.replace(b"200 OK", b"404 Not Found")
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +63,11 @@ def test_a_visit_is_in_the_statistics_with_its_visitor_only_after_a_yes(tmp_path
 
 def test_what_passes_without_a_look_at_its_parts_is_counted_as_well(tmp_path: Path, capsys: Any) -> None:
     plain = POLICY.replace('regime = "opt-out"', 'regime = "opt-out"\nbanner = "none"')
+    origin = Origin()
+    origin.answer = lambda peer, head: peer.sendall(PAGE if head.startswith(b"GET / ") else NO_PAGE)
     with (
-        an_origin() as origin,
-        serving(tmp_path, plain, origin.url, "--access-log", "off") as address,
+        contextlib.closing(origin),
+        serving(tmp_path, plain, f"http://127.0.0.1:{origin.port}", "--access-log", "off") as address,
         httpx.Client(base_url=address, trust_env=False, headers={"user-agent": FIREFOX}) as browser,
     ):
         told = {"x-forwarded-for": NEW_YORK, "sec-fetch-dest": "document", "cookie": visit(address, "")}

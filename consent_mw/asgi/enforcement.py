@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from consent_mw.asgi.csp import PageGuard
 from consent_mw.core.decision import Decision
 from consent_mw.core.terms import Reason
 from consent_mw.wire import cookies
@@ -25,12 +26,13 @@ LONGEST_ATTRIBUTES_KEPT: Final = 256
 
 
 class Enforcement:
-    """What one decision does. `announced` tells the app of it, `tk` the browser; `ends` are the purposes whose
-    cookies end by a no or a minor's age, where they are held already; `reports`: whether some vendor may get
-    something."""
+    """What one decision does. `announced` tells the app of it, `tk` the browser, `guard` makes the browser hold to
+    it; `ends` are the purposes whose cookies end by a no or a minor's age, where they are held already; `reports`:
+    whether some vendor may get something."""
 
     __slots__ = (
-        "_kept", "_plans", "_rules", "announced", "decision", "ends", "identifies", "reports", "shows", "tk",
+        "_kept", "_plans", "_rules", "announced", "decision", "ends", "guard", "identifies", "reports", "shows",
+        "tk",
     )  # fmt: skip
 
     def __init__(self, rules: Ruleset, decision: Decision) -> None:
@@ -39,6 +41,7 @@ class Enforcement:
         self._plans: dict[tuple[bytes, bytes], bytes | bool] = {}
         self.decision = decision
         self.announced = _announcement(decision)
+        self.guard = PageGuard(rules.policy, decision)
         self.tk = response_field(b"Tk", decision.tk.encode())
         ending = (Reason.CONSENT_REFUSED, Reason.MINOR)
         self.ends = frozenset(one.purpose for one in decision.verdicts if one.reason in ending and not one.allowed)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from consent_mw.asgi.csp import CSP
 from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.jar import FOR_EVER, Jar
 from consent_mw.asgi.observe import Observation
@@ -366,10 +367,19 @@ class Exchange:
             fields += [response_field(b"Set-Cookie", line) for line in ours]
             if page and not shared:
                 fields.append(self._current().tk)
+                fields = self._guarded(fields, answer, edited=edit is not None)
         else:
             fields = _public(answer, hop, told)
         self.gate.reporter.report(self, status, page)
         return Reply(fields, None if edit is None else edit.editor, pending, page=page, dropped=self._dropped)
+
+    def _guarded(self, fields: Fields, answer: ResponseHead, *, edited: bool) -> Fields:
+        """The fields of a page with the Content-Security-Policy of this decision (SPEC 4)."""
+        guard = self._current().guard
+        if not guard.active and not (edited and CSP in answer.seen):
+            return fields
+        host = self.seen.first(b"host") if edited else b""
+        return guard.dress(fields, answer, self.gate.count, host=host)
 
     def _told_apart(self, answer: ResponseHead) -> bool:
         """Whether the app says that it looked at what we told it, or at cookies, of which a visitor elsewhere would

@@ -85,6 +85,8 @@ class Gate:
         self.devices = DeviceReader()
         self.limiter = Limiter()
         self.refusals = Refusals(self)
+        # One page may break its policy a hundred times, which must not cost its visitor a choice.
+        self.reports_limiter = Limiter(burst=240, per_second=4.0)
         self.reporter = Reporter(self)
         self.statistics = Statistics(self)
         self.counts: Counter[str] = Counter()

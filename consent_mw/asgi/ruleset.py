@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from consent_mw.asgi.csp import Accused
 from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.jar import Jar
 from consent_mw.asgi.observe import Observation
@@ -104,6 +105,7 @@ class Ruleset:
         self.trust = Trust(policy.client_address.trusted, policy.client_address.header)
         self.address_header = policy.client_address.header.lower().encode()
         self.prefix = policy.site.prefix.rstrip("/").encode()
+        self.accused = Accused(policy)
         domain = policy.site.cookie_domain
         self.consent_cookie = CONSENT_COOKIES[1 if domain else 0]
         self.cookie_domain = domain or None

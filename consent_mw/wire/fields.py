@@ -101,6 +101,9 @@ _RESPONSE_CHANGED = (
         b"content-length",
         b"content-encoding",
         b"via",
+        b"content-security-policy",
+        b"permissions-policy",
+        b"reporting-endpoints",
     }
 )
 _NEVER_KEPT = FORWARDING | {

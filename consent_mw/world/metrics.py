@@ -71,6 +71,10 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
     "would_drop_cookie": ("cookies_would_drop", "Cookies that enforcing would have dropped (report mode)."),
     "would_drop_set_cookie": ("set_cookies_would_drop", "Set-Cookie lines that enforcing would have dropped."),
     "page_not_editable": ("pages_not_editable", "Pages that no banner could be put into."),
+    "csp_unbound": (
+        "csp_unbound_pages",
+        "Pages whose own Content-Security-Policy lets a denied vendor's hosts pass (a wildcard, scheme, nonce, gap).",
+    ),
     "store_failed": ("store_failures", "Things that the store could not take or give."),
     "event_lost": ("events_lost", "Reports that could not be stored, so that they will not be delivered."),
     "view_lost": ("views_lost", "Page views that are missing in the statistics: no store took them in time."),
@@ -81,6 +85,11 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
 
 LABELLED: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "event": ("events", "Events by vendor and what became of them.", ("vendor", "outcome")),
+    "csp_violation": (
+        "csp_violations",
+        "What pages tried to call although their Content-Security-Policy denies it, by vendor and its purpose.",
+        ("vendor", "purpose"),
+    ),
     "choice": ("choices", "Answers that visitors gave, by the status they came to.", ("status",)),
     "response": ("responses", "Responses by class of status; `given-up` had none.", ("class",)),
     "reload": ("reloads", "Reloads of policy, databases, keys and certificates.", ("result",)),
@@ -160,7 +169,10 @@ def _labelled(key: str, totals: Totals) -> Iterable[tuple[tuple[str, ...], float
         return
     for name, number in totals.items():
         what, _, vendor = name.partition(":")
-        if what.startswith("event_") and vendor:
+        if key == "csp_violation":
+            if what == key:
+                yield tuple(vendor.split(":")), number
+        elif what.startswith("event_") and vendor:
             yield (vendor, what.removeprefix("event_")), number
 
 
@@ -169,7 +181,7 @@ def _others(totals: Totals) -> dict[str, dict[str, float]]:
     others: dict[str, dict[str, float]] = {}
     for name, number in totals.items():
         what, _, vendor = name.partition(":")
-        known = what in FAMILIES or what == "second" or what.startswith(("choice_", "reload_"))
+        known = what in FAMILIES or what in LABELLED or what == "second" or what.startswith(("choice_", "reload_"))
         if not known and what.isidentifier() and not (what.startswith("event_") and vendor):
             others.setdefault(what, {})[vendor] = number
     return others

@@ -34,7 +34,16 @@ def test_events_are_counted_by_vendor_and_outcome() -> None:
 
 
 def test_a_count_without_a_family_is_told_under_its_own_name() -> None:
-    assert samples({"csp_violation:a": 4})["consent_mw_csp_violation_total{vendor=a}"] == 4
+    assert samples({"odd_thing:a": 4})["consent_mw_odd_thing_total{vendor=a}"] == 4
+
+
+def test_violations_are_counted_by_vendor_and_purpose() -> None:
+    told = {"csp_violation:a:analytics": 4, "csp_violation:other:": 1}
+    assert samples(told) == {
+        "consent_mw_csp_violations_total{purpose=analytics,vendor=a}": 4,
+        "consent_mw_csp_violations_total{purpose=,vendor=other}": 1,
+        "consent_mw_policy_info{digest=d,revision=1}": 1,
+    }
 
 
 def test_durations_fall_into_buckets_that_add_up() -> None:

@@ -59,13 +59,17 @@ class Posted:
         return value
 
 
-async def heard(request: Request, *, types: frozenset[str], limit: int = BODY_LIMIT, empty: bool = False) -> Posted:
-    """What was posted, once it passed the guard. `empty` lets a request without body and type pass."""
+async def heard(
+    request: Request, *, types: frozenset[str], limit: int = BODY_LIMIT, empty: bool = False, silent: bool = False
+) -> Posted:
+    """What was posted, once it passed the guard. `empty` lets a request without body and type pass, `silent` one that
+    does not say where it comes from."""
     body = await _read(request, limit)
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media not in types and not (empty and not body and not media):
         raise RefusedRequest(415, f"send one of: {', '.join(sorted(types))}")
-    if not same_origin(request, form=media == FORM):
+    says = request.headers.get("sec-fetch-site") or request.headers.get("origin", "null") != "null"
+    if not (silent and not says) and not same_origin(request, form=media == FORM):
         raise RefusedRequest(403, "this must be sent from a page of this site")
     return Posted(media, body)
 

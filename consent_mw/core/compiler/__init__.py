@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from consent_mw.core.compiler import values
 from consent_mw.core.compiler.codes import CODES
 from consent_mw.core.compiler.cookies import compile_cookies, compile_identifier
+from consent_mw.core.compiler.csp import compile_csp
 from consent_mw.core.compiler.names import Names
 from consent_mw.core.compiler.places import compile_jurisdictions
 from consent_mw.core.compiler.report import Report
@@ -25,7 +26,6 @@ from consent_mw.core.compiler.rules import (
 from consent_mw.core.compiler.section import Section
 from consent_mw.core.compiler.site import (
     compile_client_address,
-    compile_csp,
     compile_geo,
     compile_outbox,
     compile_redact,
@@ -80,7 +80,7 @@ def _compile(root: Section, document: Document) -> Policy | None:
     vendors = compile_vendors(root, names)
     features = compile_features(root, names)
     redact = compile_redact(root)
-    csp = compile_csp(root)
+    csp = compile_csp(root, site, vendors)
     retention = compile_retention(root)
     outbox = compile_outbox(root)
     root.finish()

@@ -7,14 +7,11 @@ from consent_mw.core.compiler.names import Names
 from consent_mw.core.compiler.report import quoted
 from consent_mw.core.compiler.section import Section
 from consent_mw.core.document import Kind
-from consent_mw.core.policy import ClientAddress, Csp, Geo, OutboxRule, Retention, Scope, Site
-from consent_mw.core.terms import CspMode, Overflow
+from consent_mw.core.policy import ClientAddress, Geo, OutboxRule, Retention, Scope, Site
+from consent_mw.core.terms import Overflow
 
 SCHEMA = 1
 """The one schema of policy files so far."""
-
-UNSTOPPABLE = ("'strict-dynamic'", "'unsafe-inline'", "'unsafe-eval'", "*", "https:", "http:", "data:", "blob:")
-"""Source expressions through which a denied vendor can still be loaded."""
 
 
 def compile_schema(root: Section) -> None:
@@ -108,21 +105,6 @@ def compile_redact(root: Section) -> tuple[str, ...]:
     redact = section.parsed_list("redact", values.redacted_path)
     section.finish()
     return redact
-
-
-def compile_csp(root: Section) -> Csp:
-    """`[csp]`: whether and on which base a Content-Security-Policy is written."""
-    section = _optional(root, "csp")
-    if section is None:
-        return Csp()
-    mode = section.choice("mode", CspMode) or CspMode.OFF
-    sources = section.parsed_list("sources", values.csp_source, Csp().sources)
-    for node in section.strings("sources") or ():
-        if node.text.lower() in UNSTOPPABLE or node.text.lower().startswith(("'nonce-", "'sha")):
-            message = f"with {quoted(node.text)} in `sources`, a page can load what the policy denies"
-            section.report.warning(node, "csp-cannot-stop", message, "list hosts instead")
-    section.finish()
-    return Csp(mode, sources)
 
 
 def compile_retention(root: Section) -> Retention:

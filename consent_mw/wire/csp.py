@@ -1,7 +1,8 @@
 """Content-Security-Policies as a browser reads them: read, narrowed, opened for our own files, written.
 
 Rule: of two directives of one name a browser heeds the first (CSP3 2.2.1); so do we, and write only that one.
-Rule: narrowing takes expressions away and adds none: the result never allows what the policy forbade.
+Rule: narrowing takes expressions away, or puts narrower ones in their place: the result never allows what the policy
+forbade.
 Rule: a policy that need not change stays the text that came; in one that does, a directive that need not change does.
 Source: W3C Content Security Policy Level 3.
 """
@@ -33,7 +34,9 @@ _FALLBACKS = (
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _REMOTE = frozenset({"http:", "https:", "ws:", "wss:"})
 _HOST_SOURCE = re.compile(
-    r"(?:[a-z][a-z0-9+.-]*://)?(\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?(?::([0-9]+|\*))?(?:/.*)?", re.IGNORECASE
+    r"(?:[a-z][a-z0-9+.-]*://)?(?:(?P<any>\*)|(?P<host>(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?)"
+    r"(?::(?P<port>[0-9]+|\*))?(?:/.*)?",
+    re.IGNORECASE,
 )
 _NONCE = re.compile(r"'nonce-([A-Za-z0-9+/_-]+={0,2})'", re.IGNORECASE)
 
@@ -151,9 +154,10 @@ def pattern_of(expression: str) -> Pattern | None:
     found = _HOST_SOURCE.fullmatch(expression)
     if found is None:
         return None
-    host, port = found[1].lower(), found[2] or ""
-    if host == ANY:
+    port = found["port"] or ""
+    if found["any"]:
         return Pattern("", wild=True, port=port)
+    host = found["host"].lower()
     return Pattern(host.removeprefix("*."), host.startswith("*."), "" if port in ("80", "443") else port)
 
 
@@ -184,12 +188,29 @@ def _narrowed(one: Directive, hosts: Hosts) -> Directive:
     if not one.fetches and one.name != "report-uri":
         return one
     kept = narrowed_sources(one.value, hosts)
-    return one if len(kept) == len(one.value) else one.holding(kept)
+    return one if kept == one.value else one.holding(kept)
 
 
 def narrowed_sources(sources: Sequence[str], hosts: Hosts) -> tuple[str, ...]:
-    """These source expressions without those that name denied hosts alone."""
-    return tuple(one for one in sources if one.startswith("'") or not denies(hosts, one))
+    """These source expressions without those that name denied hosts alone; of a wildcard among these, what belongs to
+    allowed vendors stays."""
+    return tuple(
+        kept
+        for one in sources
+        for kept in ((one,) if one.startswith("'") or not denies(hosts, one) else _spared(one, hosts.allowed))
+    )
+
+
+def _spared(source: str, allowed: Sequence[str]) -> tuple[str, ...]:
+    """The expressions for what these hosts are of all that this one names."""
+    found, named = _HOST_SOURCE.fullmatch(source), pattern_of(source)
+    if found is None or named is None or not named.wild:
+        return ()
+    before, after = source[: found.start("host")], source[found.end("host") :]
+    inside = (one for one in _patterns(tuple(allowed)) if named.covers(replace(one, port=named.port)))
+    return tuple(
+        f"{before}{'*.' if one.wild else ''}{one.host}{after}" for one in inside if one.port in ("", named.port)
+    )
 
 
 def binds(policies: Sequence[ContentPolicy], hosts: Hosts) -> bool:

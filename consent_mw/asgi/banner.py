@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
-from consent_mw.asgi.csp import nonces_in
+from consent_mw.asgi.csp import carrying, nonces_in
 from consent_mw.asgi.pages import banner_markup
 from consent_mw.core.decision import Decision
 from consent_mw.wire.coding import IDENTITY, Decoder, codings_of, decoder_for, preferred, refuses_plain
-from consent_mw.wire.csp import NO_NONCES, Nonces
 from consent_mw.wire.fields import Field, response_field
 from consent_mw.wire.headers import tokens
 from consent_mw.wire.html import insertable
@@ -58,11 +57,10 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class PageLinks:
-    """Where our pages and the banner find their style and their script, and the nonces that these carry there."""
+    """Where our pages and the banner find their style and their script."""
 
     style: str
     script: str
-    nonces: Nonces = NO_NONCES
 
     @classmethod
     def of(cls, assets: Assets, prefix: str) -> PageLinks:
@@ -89,8 +87,9 @@ def edit_page(gate: Gate, exchange: Exchange, decision: Decision, answer: Respon
         exchange.rules.policy,
         decision,
         return_to=exchange.seen.path.decode("latin-1"),
-        links=replace(gate.links(exchange.rules), nonces=nonces_in(answer)),
+        links=gate.links(exchange.rules),
     )
+    markup = carrying(markup, nonces_in(answer))
     editor = Recoder(markup, decoder=plan.decoder, coding=plan.coding, length=plan.length)
     return PageEdit(_LENGTH_AND_CODING, coded, editor)
 

@@ -181,6 +181,15 @@ def nonces_in(answer: ResponseHead) -> Nonces:
     return nonces_of(one for field in held for one in read_policies(field)) if held else NO_NONCES
 
 
+def carrying(markup: bytes, nonces: Nonces) -> bytes:
+    """Markup of ours whose styles and scripts carry these nonces; text in it is escaped, so that a tag is one."""
+    if nonces.style:
+        markup = markup.replace(b"<link ", b'<link nonce="%b" ' % nonces.style.encode())
+    if nonces.script:
+        markup = markup.replace(b"<script ", b'<script nonce="%b" ' % nonces.script.encode())
+    return markup
+
+
 def own_policy(sources: Sequence[str], hosts: Hosts) -> ContentPolicy:
     """The policy of a site that sends none: what it lists itself but for denied hosts, and the hosts of allowed
     vendors. It is also what holds where a page could not be looked at: all that is not known to be allowed is not."""

@@ -1,7 +1,7 @@
 """Hosts: whom a visitor's browser may call under a decision, and whom it may not.
 
 Rule: a vendor that may get nothing is denied, whether its purpose is or its list of fields here is empty.
-Rule: a host that an allowed vendor names too is allowed.
+Rule: a host that an allowed vendor names too is allowed; where one names more than the other, the more exact decides.
 """
 
 from __future__ import annotations

@@ -50,6 +50,11 @@ class Pattern:
     wild: bool = False
     port: str = ""
 
+    @property
+    def specific(self) -> tuple[bool, int, bool]:
+        """What is greater is said more exactly."""
+        return not self.wild, len(self.host), bool(self.port)
+
     def covers(self, other: Pattern) -> bool:
         """Whether every host that the other names is one of these."""
         if self.port and self.port != other.port:
@@ -163,13 +168,14 @@ def pattern_of(expression: str) -> Pattern | None:
 
 @lru_cache(maxsize=4096)
 def denies(hosts: Hosts, source: str) -> bool:
-    """Whether all that this source expression, or this address, names belongs to denied vendors, and to no allowed
-    one."""
+    """Whether all that this source expression, or this address, names is denied: the most specific host that a
+    vendor names decides, and where two are alike, an allowed one."""
     named = pattern_of(source)
     if named is None:
         return False
-    denied = any(one.covers(named) for one in _patterns(hosts.denied))
-    return denied and not any(one.covers(named) for one in _patterns(hosts.allowed))
+    allowed = [one.specific for one in _patterns(hosts.allowed) if one.covers(named)]
+    denied = [one.specific for one in _patterns(hosts.denied) if one.covers(named)]
+    return bool(denied) and max(denied) > max(allowed, default=(False, -1, False))
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from consent_mw.asgi.csp import INLINE, Accused, PageGuard, nonces_in
+from consent_mw.asgi.csp import INLINE, Accused, PageGuard, carrying, nonces_in
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import Csp, Policy, Site
 from consent_mw.core.terms import CspMode
@@ -183,3 +183,11 @@ def test_who_is_accused(blocked: str, who: tuple[str, str]) -> None:
 
 def test_what_is_sent_is_a_field_as_any_other() -> None:
     assert response_field(b"Content-Security-Policy", b"x")[3] == response_field(b"Vary", b"x")[3]
+
+
+def test_our_tags_carry_the_nonces_and_nothing_else_does() -> None:
+    markup = b'<link rel="stylesheet" href="/a"><p>&lt;script x</p><script src="/b" defer></script>'
+    assert carrying(markup, Nonces("n", "s")) == (
+        b'<link nonce="s" rel="stylesheet" href="/a"><p>&lt;script x</p><script nonce="n" src="/b" defer></script>'
+    )
+    assert carrying(markup, Nonces()) == markup

@@ -36,7 +36,6 @@ from consent_mw.core.policy import (
 )
 from consent_mw.core.terms import Banner, Effect, Mode, Regime, Signal, VendorKind
 from consent_mw.errors import Place
-from consent_mw.wire.csp import NO_NONCES, Nonces
 
 NOW = 1_790_000_000
 HERE = Place("policy.toml", 1)
@@ -81,7 +80,6 @@ POLICY = Policy(
 class Files:
     style: str = "/_consent/static/banner.1.css"
     script: str = "/_consent/static/banner.2.js"
-    nonces: Nonces = NO_NONCES
 
 
 FILES = Files()

@@ -180,6 +180,21 @@ def test_reports_come_to_us_beside_the_site(said: str, group: str, heard: str | 
     assert (made and made.text, without_reporting(policy).text) == (heard, "img-src x")
 
 
+@pytest.mark.parametrize(
+    ("source", "denied"),
+    [
+        ("a.test", True), ("b.a.test", False), ("c.b.a.test", True), ("d.c.b.a.test", True), ("*.b.a.test", False),
+        ("x.test", False), ("x.test:99", True), ("y.test", False), ("'self'", False), ("https:", False),
+    ],
+)  # fmt: skip
+def test_the_most_exact_host_decides(source: str, denied: bool) -> None:
+    hosts = Hosts(
+        ("*.b.a.test", "b.a.test", "x.test", "y.test"),
+        ("*.a.test", "a.test", "*.c.b.a.test", "c.b.a.test", "x.test:99", "y.test"),
+    )
+    assert denies(hosts, source) is denied
+
+
 @pytest.mark.parametrize("source", ["'self'", "https:", "", "a b", "[::1]:80", "a..b", "*.", "-:x", "x:y", "ä.test"])
 def test_what_names_no_host_has_no_pattern(source: str) -> None:
     assert pattern_of(source) is None

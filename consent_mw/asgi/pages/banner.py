@@ -34,7 +34,7 @@ def banner_markup(policy: Policy, decision: Decision, *, return_to: str, links: 
         dir="ltr",
         data_saved=say("banner.saved"),
     )
-    style = el("link", rel="stylesheet", href=links.style, nonce=links.nonces.style or False)
+    style = el("link", rel="stylesheet", href=links.style)
     return join(style, section, script_of(links, decision)).encode("ascii", "xmlcharrefreplace")
 
 

@@ -11,7 +11,6 @@ from consent_mw.asgi.pages.markup import Markup, el, join, link, sound_address
 from consent_mw.asgi.pages.texts import LANGUAGE, say
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import Policy
-from consent_mw.wire.csp import Nonces
 
 DB_IP = "https://db-ip.com"
 """What pages that use the built-in database link to (its licence, CC BY 4.0)."""
@@ -28,10 +27,6 @@ class Links(Protocol):
     def script(self) -> str:
         """The path of the script."""
 
-    @property
-    def nonces(self) -> Nonces:
-        """By which a page's own Content-Security-Policy lets them in."""
-
 
 def prefix_of(policy: Policy) -> str:
     """The path under which the visitor's routes live, without a slash at its end."""
@@ -43,8 +38,7 @@ def script_of(links: Links, decision: Decision | None, *, saved: bool = False) -
     told: dict[str, str | bool] = {}
     if decision is not None and not saved:
         told["data_allows"] = " ".join(one.purpose for one in decision.verdicts if one.allowed)
-    nonce = links.nonces.script or False
-    return el("script", src=links.script, nonce=nonce, defer=True, data_saved=saved, **told)
+    return el("script", src=links.script, defer=True, data_saved=saved, **told)
 
 
 def page(

@@ -1,6 +1,6 @@
 """What a decision writes into a page's head so that the browser itself holds to it: CSP and Permissions-Policy.
 
-Rule: worked out once for a decision and what the site said; then looked up.
+Rule: worked out once for a decision and what the site said (nonces aside); then looked up.
 Rule: a policy of the site's is only ever narrowed, except that our own files are let in where ours is on the page.
 Rule: a site whose policies govern no load gets one of ours: its `sources` and the hosts of allowed vendors.
 Rule: ours says where a page may load from and call, not which code may stand in the page itself.
@@ -9,7 +9,7 @@ Rule: ours says where a page may load from and call, not which code may stand in
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,17 +32,21 @@ from consent_mw.wire.csp import (
     pattern_of,
     read_policies,
     reporting,
+    unreported,
     without_reporting,
     written,
 )
 from consent_mw.wire.fields import Field, Fields, response_field
 from consent_mw.wire.permissions import shut, sound
 from consent_mw.wire.remembered import Remembered
+from consent_mw.wire.report_endpoints import denied_groups, reports_to_denied
 from consent_mw.wire.response_head import ResponseHead
 
 CSP: Final = b"content-security-policy"
+WATCHED: Final = b"content-security-policy-report-only"
 PERMISSIONS: Final = b"permissions-policy"
 ENDPOINTS: Final = b"reporting-endpoints"
+REPORT_TO: Final = b"report-to"
 
 INLINE: Final = ("data:", "blob:", "'unsafe-inline'", "'unsafe-eval'")
 """What our own policy lets be: none of it is loaded from a host."""
@@ -54,19 +58,47 @@ PLANS_KEPT: Final = 8
 LONGEST_KEPT: Final = 4096
 
 _HOST = re.compile(rb"[A-Za-z0-9_.-]{1,253}(?::[0-9]{1,5})?")
+_NONCE = re.compile(rb"(?<='nonce-)[A-Za-z0-9+/_-]+={0,2}(?=')", re.IGNORECASE)
+_STANDS_FOR = b"consent-mw-nonce-%d"
+_HIDDEN = re.compile(rb"(?<='nonce-)consent-mw-nonce-([0-9]+)(?=')", re.IGNORECASE)
 
-Said = tuple[tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...]]
+Instead = tuple[Field, ...] | None
+"""What takes a field's place: other fields or none; None where it stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a page's head says; each nonce told by its number, so that what comes again looks alike."""
+
+    policies: tuple[bytes, ...]
+    watched: tuple[bytes, ...]
+    permissions: tuple[bytes, ...]
+    endpoints: tuple[bytes, ...]
+    report_to: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        every = (self.policies, self.watched, self.permissions, self.endpoints, self.report_to)
+        return sum(len(one) for values in every for one in values)
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What becomes of a page's fields: `policies` has for each CSP field the one that takes its place, or None where
-    it stays; `dropped` go, `added` come. `binds`: no denied host passes the policies."""
+    """What becomes of a page's fields: `instead` has what takes the place of each of those of one name, `added` come.
+    `binds`: no denied host passes the policies."""
 
-    policies: tuple[Field | None, ...]
-    dropped: frozenset[bytes]
+    instead: Mapping[bytes, tuple[Instead, ...]]
     added: tuple[Field, ...]
     binds: bool
+
+    def carry_out(self, fields: Fields, nonces: Sequence[bytes]) -> Fields:
+        """The fields as they go out, with their nonces."""
+        turns = {name: iter(each) for name, each in self.instead.items()}
+        kept: Fields = [] if turns else list(fields)
+        for one in fields if turns else ():
+            turn = turns.get(one[0])
+            taken = None if turn is None else next(turn, None)
+            kept += (one,) if taken is None else (_revealed(other, nonces) for other in taken)
+        return [*kept, *(_revealed(one, nonces) for one in self.added)]
 
 
 class PageGuard:
@@ -81,7 +113,7 @@ class PageGuard:
         self._secure = policy.site.origin.startswith("https://")
         self._denies = not all(one.allowed for one in decision.verdicts)
         self._enforces = policy.csp.mode is CspMode.ENFORCE
-        self._plans: Remembered[tuple[Said, bytes, bool, bool], _Plan] = Remembered(PLANS_KEPT)
+        self._plans: Remembered[tuple[_Said, bytes, bool, bool], _Plan] = Remembered(PLANS_KEPT)
         self.active = policy.csp.mode is not CspMode.OFF
 
     def dress(
@@ -96,47 +128,64 @@ class PageGuard:
         """The fields of a page with what this decision makes of their policies. `host`: where our own files are let
         in from, as the browser names it; empty where none is on the page. `blocking`: what the page asks for could
         not be looked at, so that only what is known to be allowed may be called, whatever `[csp]` says."""
-        said = (answer.all(CSP), answer.all(PERMISSIONS), answer.all(ENDPOINTS))
-        if not (self.active or blocking or (host and said[0])):
+        if not (self.active or blocking or (host and CSP in answer.seen)):
             return fields
+        nonces: list[bytes] = []
+        policies = tuple(_hidden(one, nonces) for one in answer.all(CSP))
+        watched = tuple(_hidden(one, nonces) for one in answer.all(WATCHED))
+        said = _Said(policies, watched, answer.all(PERMISSIONS), answer.all(ENDPOINTS), answer.all(REPORT_TO))
         key = (said, host, answer.status == 304, blocking)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plan(*key)
-            if sum(map(len, (host, *said[0], *said[1], *said[2]))) <= LONGEST_KEPT:
+            if len(said) + len(host) <= LONGEST_KEPT:
                 self._plans.keep(key, plan)
         if not plan.binds:
             count("csp_unbound")
-        return [*_kept(fields, plan), *plan.added]
+        return plan.carry_out(fields, nonces)
 
-    def _plan(self, said: Said, host: bytes, again: bool, blocking: bool) -> _Plan:
-        held, permissions, told = said
-        group = GROUP if self._secure and sound(told) else ""
-        page = _Page(held, self._hosts, _own(host, self._prefix), f"{self._prefix}/csp", group)
+    def _plan(self, said: _Said, host: bytes, again: bool, blocking: bool) -> _Plan:
+        group = GROUP if self._secure and sound(said.endpoints) else ""
+        page = _Page(said.policies, self._hosts, _own(host, self._prefix), f"{self._prefix}/csp", group)
         make = page.enforced if self._enforces else page.opened
         made = [[make(one) for one in policies] for policies in page.held]
+        added: Fields = []
         ours: list[ContentPolicy] = []
-        watched: list[ContentPolicy] = []
-        endpoints = ""
         # A 304 says anew what a browser holds already; of what it does not say, the page's own head still stands.
-        if held or not again:
+        if said.policies or not again:
             if blocking or (self._enforces and not page.governing):
                 ours = [page.heard(page.opened(self._ours)) if self.active else page.opened(self._ours)]
             watched = page.watched(self._ours, enforced=self._enforces) if self.active else []
-            endpoints = f'{group}="{self._prefix}/csp"' if group and self.active else ""
-        added = _added(ours, watched, endpoints)
-        dropped: frozenset[bytes] = frozenset()
-        if self._enforces and self._denies and (permissions or not again):
-            dropped = frozenset() if sound(permissions) else frozenset({PERMISSIONS})
-            line = shut(() if dropped else permissions)
-            added += (response_field(b"Permissions-Policy", line),) if line else ()
-        everything = [*ours, *(one for group_of in made for one in group_of)]
+            added += [_field(b"Content-Security-Policy", ours)] if ours else []
+            added += [_field(b"Content-Security-Policy-Report-Only", watched)] if watched else []
+            added += self._endpoints(group, said) if group and self.active else []
+        instead = {CSP: _instead(b"Content-Security-Policy", made, page.held)}
+        if self._enforces:
+            instead |= self._silenced(said)
+            if self._denies and (said.permissions or not again):
+                stays = sound(said.permissions)
+                instead[PERMISSIONS] = () if stays else ((),) * len(said.permissions)
+                line = shut(said.permissions if stays else ())
+                added += [response_field(b"Permissions-Policy", line)] if line else []
+        everything = [*ours, *(one for policies in made for one in policies)]
         bound = not self._enforces or not everything or binds(everything, self._hosts)
-        changed = tuple(
-            None if now == before else _field(b"Content-Security-Policy", now)
-            for now, before in zip(made, page.held, strict=True)
-        )
-        return _Plan(changed, dropped, added, bound)
+        changed = {name: each for name, each in instead.items() if any(one is not None for one in each)}
+        return _Plan(changed, tuple(added), bound)
+
+    def _endpoints(self, group: str, said: _Said) -> Fields:
+        """Where reports go: to us, also those that would go to a denied host; what is said last holds."""
+        groups = (group, *(denied_groups(said.endpoints, self._hosts) if self._enforces else ()))
+        told = ", ".join(f'{one}="{self._prefix}/csp"' for one in groups)
+        return [response_field(b"Reporting-Endpoints", told.encode())]
+
+    def _silenced(self, said: _Said) -> dict[bytes, tuple[Instead, ...]]:
+        """What else would report to a denied host, without that."""
+        held = [list(read_policies(one)) for one in said.watched]
+        made = [[unreported(one, self._hosts) for one in policies] for policies in held]
+        return {
+            WATCHED: _instead(b"Content-Security-Policy-Report-Only", made, held),
+            REPORT_TO: tuple(() if reports_to_denied(one, self._hosts) else None for one in said.report_to),
+        }
 
 
 class _Page:
@@ -220,24 +269,31 @@ def _own(host: bytes, prefix: str) -> Own | None:
     return Own(f"{at}/static/", f"{at}/")
 
 
-def _kept(fields: Fields, plan: _Plan) -> Fields:
-    if not any(plan.policies):
-        return [one for one in fields if one[0] not in plan.dropped] if plan.dropped else fields
-    kept: Fields = []
-    changed = iter(plan.policies)
-    for one in fields:
-        if one[0] == CSP:
-            kept.append(next(changed) or one)
-        elif one[0] not in plan.dropped:
-            kept.append(one)
-    return kept
+def _hidden(value: bytes, nonces: list[bytes]) -> bytes:
+    """The value with each nonce told by its number among these, to which new ones are added."""
+    if b"'" not in value:
+        return value
+
+    def number(found: re.Match[bytes]) -> bytes:
+        if found[0] not in nonces:
+            nonces.append(found[0])
+        return _STANDS_FOR % nonces.index(found[0])
+
+    return _NONCE.sub(number, value)
 
 
-def _added(ours: Sequence[ContentPolicy], watched: Sequence[ContentPolicy], endpoints: str) -> tuple[Field, ...]:
-    enforced = (_field(b"Content-Security-Policy", ours),) if ours else ()
-    reported = (_field(b"Content-Security-Policy-Report-Only", watched),) if watched else ()
-    told = (response_field(b"Reporting-Endpoints", endpoints.encode()),) if endpoints else ()
-    return (*enforced, *reported, *told)
+def _revealed(field: Field, nonces: Sequence[bytes]) -> Field:
+    """The field with the nonces that these numbers stand for."""
+    if not nonces or field[0] not in (CSP, WATCHED):
+        return field
+    value = _HIDDEN.sub(lambda found: nonces[int(found[1])], field[1])
+    return field if value == field[1] else response_field(field[2].partition(b":")[0], value)
+
+
+def _instead(
+    name: bytes, made: Sequence[Sequence[ContentPolicy]], held: Sequence[Sequence[ContentPolicy]]
+) -> tuple[Instead, ...]:
+    return tuple(None if now == before else (_field(name, now),) for now, before in zip(made, held, strict=True))
 
 
 def _field(name: bytes, policies: Sequence[ContentPolicy]) -> Field:

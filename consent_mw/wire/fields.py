@@ -104,6 +104,8 @@ _RESPONSE_CHANGED = (
         b"content-security-policy",
         b"permissions-policy",
         b"reporting-endpoints",
+        b"content-security-policy-report-only",
+        b"report-to",
     }
 )
 _NEVER_KEPT = FORWARDING | {

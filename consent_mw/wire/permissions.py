@@ -22,21 +22,22 @@ ADVERTISING: Final = (
 
 def sound(said: Sequence[bytes]) -> bool:
     """Whether these fields together are a dictionary."""
-    return _members(said) is not None
+    return members(said) is not None
 
 
 def shut(said: Sequence[bytes]) -> bytes:
     """The Permissions-Policy that stands behind what these fields said, and denies what they left of ADVERTISING;
     empty where they left nothing."""
-    members = _members(said) or {}
-    return ", ".join(f"{one}=()" for one in ADVERTISING if not _empty(members.get(one))).encode()
+    named = members(said) or {}
+    return ", ".join(f"{one}=()" for one in ADVERTISING if not _empty(named.get(one))).encode()
 
 
 def _empty(member: object) -> bool:
     return isinstance(member, tuple) and member[0] == []
 
 
-def _members(said: Sequence[bytes]) -> dict[str, object] | None:
+def members(said: Sequence[bytes]) -> dict[str, object] | None:
+    """The members of the dictionary that these fields are together; None where they are none."""
     try:
         parsed: object = http_sf.parse(b", ".join(said), tltype="dictionary")
     except (ValueError, OverflowError, OSError):

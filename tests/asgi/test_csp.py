@@ -185,6 +185,45 @@ def test_what_is_sent_is_a_field_as_any_other() -> None:
     assert response_field(b"Content-Security-Policy", b"x")[3] == response_field(b"Vary", b"x")[3]
 
 
+def test_each_page_keeps_its_own_nonces() -> None:
+    decision = a_decision(a_site(sources=("'self'", "'nonce-7'", "'nonce-consent-mw'")))
+    guard = PageGuard(decision.policy, decision)
+    for first, second in (("aB+/_-=", "0"), ("0", "1"), ("1", "0"), ("same", "same")):
+        text = f"script-src 'Nonce-{first}' cdn.counter.test; style-src 'nonce-{second}', img-src 'nonce-{first}'"
+        answer = head_of(200, [(b"content-security-policy", text.encode())])
+        fields = guard.dress(answer.fields, answer, lambda _: None, host=b"shop.test")
+        made = f"script-src 'Nonce-{first}'; style-src 'nonce-{second}'{HEARD}, img-src 'nonce-{first}'{HEARD}"
+        assert fields[0][1].decode() == made
+    answer = head_of(200, [])
+    assert b"'self' 'nonce-7' 'nonce-consent-mw' chat" in guard.dress([], answer, lambda _: None)[0][1]
+
+
+def test_no_denied_vendor_is_reported_to() -> None:
+    said = (
+        ("content-security-policy-report-only", "img-src cdn.counter.test; report-uri /r https://cdn.counter.test/r"),
+        ("content-security-policy-report-only", "img-src x; report-uri https://cdn.counter.test/r, font-src x"),
+        ("reporting-endpoints", 'a="https://cdn.counter.test/r", b="https://b.test/r"'),
+        ("report-to", '{"group":"a","endpoints":[{"url":"https://b.test/r"},{"url":"https://cdn.counter.test/r"}]}'),
+        ("report-to", '{"group":"b","endpoints":[{"url":"https://b.test/r"}]}, {"odd": [1]}'),
+        ("report-to", "{"),
+        ("nel", '{"report_to":"a"}'),
+    )
+    assert sent(a_decision(a_site(origin="https://shop.test")), *said) == [
+        ("content-security-policy-report-only", "img-src cdn.counter.test; report-uri /r"),
+        ("content-security-policy-report-only", "img-src x, font-src x"),
+        said[2],
+        said[4],
+        said[5],
+        said[6],
+        (
+            "content-security-policy",
+            f"default-src 'self' chat.support.test {INLINE_TOO}{HEARD}; report-to consent-mw",
+        ),
+        ("reporting-endpoints", 'consent-mw="/_consent/csp", a="/_consent/csp"'),
+        NO_ADVERTISING,
+    ]
+
+
 def test_our_tags_carry_the_nonces_and_nothing_else_does() -> None:
     markup = b'<link rel="stylesheet" href="/a"><p>&lt;script x</p><script src="/b" defer></script>'
     assert carrying(markup, Nonces("n", "s")) == (

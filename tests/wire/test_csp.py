@@ -125,8 +125,8 @@ def test_a_policy_binds_where_no_denied_host_passes(said: str, bound: bool) -> N
         ("default-src 'self'; form-action 'self'", "default-src 'self'; form-action 'self'"),
         ("script-src x", "script-src x shop.test/_consent/static/"),
         (
-            "default-src 'none'; script-src 'nonce-n1'",
-            "default-src 'none'; script-src 'nonce-n1'; style-src shop.test/_consent/static/; connect-src "
+            "default-src 'none'; script-src 'NONCE-n1'",
+            "default-src 'none'; script-src 'NONCE-n1'; style-src shop.test/_consent/static/; connect-src "
             + OWN.routes,
         ),
         (

@@ -82,7 +82,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "no-transfer-basis": "Warning: a vendor processes in a third country, and what that rests on is not named.",
         "longer-than-13-months": "Warning: a cookie that is not essential lasts longer than 13 months.",
         "trusts-everyone": "Warning: every peer's header is believed, so any visitor can choose an address.",
-        "csp-cannot-stop": "Warning: with this source, a Content-Security-Policy cannot stop a denied vendor.",
+        "csp-cannot-stop": "Warning: with this source or host, a Content-Security-Policy cannot stop a vendor.",
         "csp-cannot-bind": "Warning: a Content-Security-Policy is asked for that no page can carry.",
         "longer-than-browsers-keep": "Warning: a cookie is meant to last longer than browsers keep one.",
         "vendor-without-key": "Warning: a vendor that needs a key has none.",

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
-from consent_mw.asgi.csp import carrying, nonces_in
+from consent_mw.asgi.csp import nonces_in
 from consent_mw.asgi.pages import banner_markup
 from consent_mw.core.decision import Decision
 from consent_mw.wire.coding import IDENTITY, Decoder, codings_of, decoder_for, preferred, refuses_plain
+from consent_mw.wire.csp import carrying
 from consent_mw.wire.fields import Field, response_field
 from consent_mw.wire.headers import tokens
 from consent_mw.wire.html import insertable

@@ -15,7 +15,7 @@ from typing import Final
 
 from consent_mw.core.decision import Decision
 from consent_mw.core.hosts import Hosts, hosts_of
-from consent_mw.core.policy import Policy
+from consent_mw.core.policy import Policy, Site
 from consent_mw.core.terms import CspMode
 from consent_mw.wire.csp import (
     NO_NONCES,
@@ -25,6 +25,7 @@ from consent_mw.wire.csp import (
     Own,
     binds,
     directive,
+    hide,
     let_in,
     narrow,
     narrowed_sources,
@@ -32,6 +33,7 @@ from consent_mw.wire.csp import (
     pattern_of,
     read_policies,
     reporting,
+    reveal,
     unreported,
     without_reporting,
     written,
@@ -58,9 +60,6 @@ PLANS_KEPT: Final = 8
 LONGEST_KEPT: Final = 4096
 
 _HOST = re.compile(rb"[A-Za-z0-9_.-]{1,253}(?::[0-9]{1,5})?")
-_NONCE = re.compile(rb"(?<='nonce-)[A-Za-z0-9+/_-]+={0,2}(?=')", re.IGNORECASE)
-_STANDS_FOR = b"consent-mw-nonce-%d"
-_HIDDEN = re.compile(rb"(?<='nonce-)consent-mw-nonce-([0-9]+)(?=')", re.IGNORECASE)
 
 Instead = tuple[Field, ...] | None
 """What takes a field's place: other fields or none; None where it stays."""
@@ -104,11 +103,12 @@ class _Plan:
 class PageGuard:
     """One decision, as the browser of whoever it is about is told of it. `active`: `[csp]` is not off."""
 
-    __slots__ = ("_denies", "_enforces", "_hosts", "_ours", "_plans", "_prefix", "_secure", "active")
+    __slots__ = ("_denies", "_enforces", "_hosts", "_ours", "_plans", "_prefix", "_secure", "_site", "active")
 
     def __init__(self, policy: Policy, decision: Decision) -> None:
         self._hosts = hosts_of(decision)
         self._ours = own_policy(policy.csp.sources, self._hosts)
+        self._site = policy.site
         self._prefix = policy.site.prefix.rstrip("/")
         self._secure = policy.site.origin.startswith("https://")
         self._denies = not all(one.allowed for one in decision.verdicts)
@@ -131,8 +131,8 @@ class PageGuard:
         if not (self.active or blocking or (host and CSP in answer.seen)):
             return fields
         nonces: list[bytes] = []
-        policies = tuple(_hidden(one, nonces) for one in answer.all(CSP))
-        watched = tuple(_hidden(one, nonces) for one in answer.all(WATCHED))
+        policies = tuple(hide(one, nonces) for one in answer.all(CSP))
+        watched = tuple(hide(one, nonces) for one in answer.all(WATCHED))
         said = _Said(policies, watched, answer.all(PERMISSIONS), answer.all(ENDPOINTS), answer.all(REPORT_TO))
         key = (said, host, answer.status == 304, blocking)
         plan = self._plans.get(key)
@@ -146,7 +146,7 @@ class PageGuard:
 
     def _plan(self, said: _Said, host: bytes, again: bool, blocking: bool) -> _Plan:
         group = GROUP if self._secure and sound(said.endpoints) else ""
-        page = _Page(said.policies, self._hosts, _own(host, self._prefix), f"{self._prefix}/csp", group)
+        page = _Page(said.policies, self._hosts, _own(host, self._site), f"{self._prefix}/csp", group)
         make = page.enforced if self._enforces else page.opened
         made = [[make(one) for one in policies] for policies in page.held]
         added: Fields = []
@@ -230,15 +230,6 @@ def nonces_in(answer: ResponseHead) -> Nonces:
     return nonces_of(one for field in held for one in read_policies(field)) if held else NO_NONCES
 
 
-def carrying(markup: bytes, nonces: Nonces) -> bytes:
-    """Markup of ours whose styles and scripts carry these nonces; text in it is escaped, so that a tag is one."""
-    if nonces.style:
-        markup = markup.replace(b"<link ", b'<link nonce="%b" ' % nonces.style.encode())
-    if nonces.script:
-        markup = markup.replace(b"<script ", b'<script nonce="%b" ' % nonces.script.encode())
-    return markup
-
-
 def own_policy(sources: Sequence[str], hosts: Hosts) -> ContentPolicy:
     """The policy of a site that sends none: what it lists itself but for denied hosts, and the hosts of allowed
     vendors. It is also what holds where a page could not be looked at: all that is not known to be allowed is not."""
@@ -261,33 +252,28 @@ class Accused:
         return (*denied, *found, ("other", ""))[0]
 
 
-def _own(host: bytes, prefix: str) -> Own | None:
-    """Where our files and routes are, as the browser names them; None where no source expression can."""
+def _own(host: bytes, site: Site) -> Own | None:
+    """What of ours is on a page, as the browser names it; None where no source expression can name this host."""
     if not _HOST.fullmatch(host):
         return None
-    at = host.decode() + prefix
-    return Own(f"{at}/static/", f"{at}/")
+    here, at = host.decode(), host.decode() + site.prefix.rstrip("/")
+    styles, images = _sources(here, site.stylesheet), _sources(here, site.logo)
+    elsewhere = frozenset(one for one in (*styles, *images) if not one.startswith(here + "/"))
+    return Own(f"{at}/static/", f"{at}/", styles, images, elsewhere)
 
 
-def _hidden(value: bytes, nonces: list[bytes]) -> bytes:
-    """The value with each nonce told by its number among these, to which new ones are added."""
-    if b"'" not in value:
-        return value
-
-    def number(found: re.Match[bytes]) -> bytes:
-        if found[0] not in nonces:
-            nonces.append(found[0])
-        return _STANDS_FOR % nonces.index(found[0])
-
-    return _NONCE.sub(number, value)
+def _sources(here: str, address: str) -> tuple[str, ...]:
+    """The source expression for this address of the site's own choice; none where none can name it."""
+    plain = re.split("[?#]", address)[0]
+    if not plain or set(plain) & {";", ","}:
+        return ()
+    return (here + plain if plain.startswith("/") else plain,)
 
 
 def _revealed(field: Field, nonces: Sequence[bytes]) -> Field:
-    """The field with the nonces that these numbers stand for."""
     if not nonces or field[0] not in (CSP, WATCHED):
         return field
-    value = _HIDDEN.sub(lambda found: nonces[int(found[1])], field[1])
-    return field if value == field[1] else response_field(field[2].partition(b":")[0], value)
+    return response_field(field[2].partition(b":")[0], reveal(field[1], nonces))
 
 
 def _instead(

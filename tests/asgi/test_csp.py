@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from consent_mw.asgi.csp import INLINE, Accused, PageGuard, carrying, nonces_in
+from consent_mw.asgi.csp import INLINE, Accused, PageGuard, nonces_in
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import Csp, Policy, Site
 from consent_mw.core.terms import CspMode
-from consent_mw.wire.csp import Nonces
+from consent_mw.wire.csp import Nonces, carrying
 from consent_mw.wire.fields import response_field
 from consent_mw.wire.permissions import ADVERTISING
 from consent_mw.wire.response_head import head_of
@@ -230,3 +230,23 @@ def test_our_tags_carry_the_nonces_and_nothing_else_does() -> None:
         b'<link nonce="s" rel="stylesheet" href="/a"><p>&lt;script x</p><script nonce="n" src="/b" defer></script>'
     )
     assert carrying(markup, Nonces()) == markup
+
+
+@pytest.mark.parametrize(
+    ("stylesheet", "logo", "opened"),
+    [
+        ("", "", "style-src 'none'; img-src 'self'"),
+        ("/brand.css?v=2", "/logo.svg", "style-src {files} shop.test/brand.css; img-src 'self'"),
+        (
+            "https://cdn.test/a.css#x",
+            "https://cdn.test/l.svg",
+            "style-src {files} https://cdn.test/a.css; img-src 'self' https://cdn.test/l.svg",
+        ),
+        ("/a;b.css", "/a,b.svg", "style-src {files}; img-src 'self'"),
+    ],
+)
+def test_the_brand_in_the_banner_is_let_in_too(stylesheet: str, logo: str, opened: str) -> None:
+    site = Site("Shop", "https://shop.test/privacy", stylesheet=stylesheet, logo=logo)
+    own = ("content-security-policy", "style-src 'none'; img-src 'self'")
+    fields = sent(a_decision(a_policy(site=site)), own, host=b"shop.test" if stylesheet else b"")
+    assert fields == [("content-security-policy", opened.format(files="shop.test/_consent/static/"))]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from consent_mw.wire.permissions import ADVERTISING
 from tests.journeys.site import BERLIN, POLICY, listening
 from tests.journeys.test_browser import CHROMIUM, FLAGS
 from tests.sidecar.pairs import write_pair
@@ -55,6 +56,7 @@ window.tried = Promise.allSettled(hosts.flatMap((host) => [
   fetch(`//${host}/a.json`, { mode: "no-cors" }),
 ]));
 """
+PAGE = "<h1>Shop</h1><script src=/app.js></script>"
 EVERYTHING = {"/a.js", "/a.gif", "/a.css", "/a.html", "/a.json"}
 TYPES = {"js": "text/javascript", "css": "text/css", "gif": "image/gif", "json": "application/json"}
 
@@ -67,7 +69,7 @@ class World(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.headers: list[tuple[str, str]] = []
-        self.page = "<h1>Shop</h1><script src=/app.js></script>"
+        self.page = PAGE
         self.hosts = [LISTED, ALLOWED, DENIED]
         super().__init__(("127.0.0.1", 0), _Answers)
 
@@ -90,7 +92,8 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         kind = TYPES.get(self.path.rpartition(".")[2], "text/html")
         body = ""
         if host == "localhost":
-            body = APP % json.dumps(world.hosts) if self.path == "/app.js" else f"<!doctype html>{world.page}"
+            page = world.page if self.path == "/" else PAGE
+            body = APP % json.dumps(world.hosts) if self.path == "/app.js" else f"<!doctype html>{page}"
         self.send_response(200)
         for name, value in world.headers if host == "localhost" and kind == "text/html" else ():
             self.send_header(name, value)
@@ -120,7 +123,7 @@ def world(served: World) -> World:
     """The world, where nothing happened yet."""
     served.asked.clear()
     served.headers = []
-    served.page = "<h1>Shop</h1><script src=/app.js></script>"
+    served.page = PAGE
     served.hosts = [LISTED, ALLOWED, DENIED]
     return served
 
@@ -208,6 +211,31 @@ def test_what_a_no_denies_is_not_asked_for_and_what_a_yes_allows_is(
         [everything, everything, everything],
         [everything, everything, set()],
     )
+
+
+def test_a_frame_of_the_site_is_held_to_it_too(
+    world: World, enforcing: str, visitor: Callable[[], BrowserContext]
+) -> None:
+    world.page = "<h1>Shop</h1><iframe src=/inner></iframe><script>window.tried = 1</script>"
+    page = opened(visitor(), enforcing)
+    page.frames[1].evaluate("window.tried")
+    assert [world.reached(host) for host in (ALLOWED, DENIED)] == [EVERYTHING, set()]
+
+
+def test_browsers_do_no_advertising_by_themselves_before_a_yes(
+    world: World, enforcing: str, visitor: Callable[[], BrowserContext]
+) -> None:
+    page = opened(visitor(), enforcing)
+    asked = "names => names.filter(one => document.featurePolicy.features().includes(one))"
+    known = page.evaluate(asked, list(ADVERTISING))
+    if not known:
+        pytest.skip("this Chromium does no advertising by itself")
+    allowed = "names => names.filter(one => document.featurePolicy.allowsFeature(one))"
+    before = page.evaluate(allowed, known)
+    page.get_by_role("button", name="Accept all").click()
+    page.locator("#cmw-banner").wait_for(state="detached")
+    page.goto(enforcing)
+    assert (before, page.evaluate(allowed, known)) == ([], known)
 
 
 def test_a_policy_of_the_sites_lets_a_denied_vendor_pass_no_longer(

@@ -12,13 +12,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from consent_mw.core.hosts import Hosts
+from consent_mw.wire.csp.nonces import Nonces
 from consent_mw.wire.csp.policies import ANY, NONE, SELF, STRICT_DYNAMIC, ContentPolicy, Directive, directive
 from consent_mw.wire.csp.sources import denies, meets, narrowed_sources
 
 _SCRIPT = ("script-src-elem", "script-src", "default-src")
 _STYLE = ("style-src-elem", "style-src", "default-src")
+_CONNECT = ("connect-src", "default-src")
+_IMAGE = ("img-src", "default-src")
+_FORM = ("form-action",)
 _FALLBACKS = (
-    _SCRIPT, _STYLE, ("connect-src", "default-src"), ("img-src", "default-src"),
+    _SCRIPT, _STYLE, _CONNECT, _IMAGE,
     ("frame-src", "child-src", "default-src"), ("font-src", "default-src"), ("media-src", "default-src"),
     ("object-src", "default-src"),
 )  # fmt: skip
@@ -68,17 +72,6 @@ def _passes(source: str, names: Sequence[str], hosts: Hosts) -> bool:
     return meets(source, hosts.denied)
 
 
-@dataclass(frozen=True, slots=True)
-class Nonces:
-    """The nonces by which a page lets scripts and styles in; empty where it has none."""
-
-    script: str = ""
-    style: str = ""
-
-
-NO_NONCES = Nonces()
-
-
 def nonces_of(policies: Iterable[ContentPolicy]) -> Nonces:
     """The nonces that markup of ours carries on a page under these policies: the first of each kind."""
     under = tuple(policies)
@@ -97,10 +90,14 @@ def _nonces(one: Directive) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """What is let in: where our files are, and where our routes are, as source expressions."""
+    """What is let in, as source expressions: where our files and our routes are, and whatever else of the site's own
+    choice stands in our markup: stylesheets and images, `elsewhere` those of them that are on another host."""
 
     files: str
     routes: str
+    styles: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    elsewhere: frozenset[str] = frozenset()
 
 
 def let_in(policy: ContentPolicy, own: Own, nonces: Nonces) -> ContentPolicy:
@@ -108,15 +105,21 @@ def let_in(policy: ContentPolicy, own: Own, nonces: Nonces) -> ContentPolicy:
 
     Where `strict-dynamic` stands without this page's nonce, no address lets our script in; the banner does without.
     """
-    policy = _admit(policy, _SCRIPT, own.files, nonces.script)
-    policy = _admit(policy, _STYLE, own.files, nonces.style)
-    policy = _admit(policy, ("connect-src", "default-src"), own.routes)
-    return _admit(policy, ("form-action",), own.routes)
+    wanted = [
+        (_SCRIPT, own.files, nonces.script),
+        *((_STYLE, one, nonces.style) for one in (own.files, *own.styles)),
+        *((_IMAGE, one, "") for one in own.images),
+        (_CONNECT, own.routes, ""),
+        (_FORM, own.routes, ""),
+    ]
+    for names, source, nonce in wanted:
+        policy = _admit(policy, names, source, nonce, here=source not in own.elsewhere)
+    return policy
 
 
-def _admit(policy: ContentPolicy, names: Sequence[str], source: str, nonce: str = "") -> ContentPolicy:
+def _admit(policy: ContentPolicy, names: Sequence[str], source: str, nonce: str, *, here: bool) -> ContentPolicy:
     governing = policy.governing(names)
-    if governing is None or governing.has(SELF) or governing.has(ANY):
+    if governing is None or governing.has(ANY) or (here and governing.has(SELF)):
         return policy
     if names is _SCRIPT and governing.has(STRICT_DYNAMIC):
         return policy

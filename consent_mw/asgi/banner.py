@@ -40,11 +40,13 @@ _NEVER_EDITED: Final = frozenset({204, 205, 206, 226})
 
 @dataclass(frozen=True, slots=True)
 class PageEdit:
-    """What is done to a page on which a banner is due: the fields that go, those that come, and the body's editor."""
+    """What is done to a page: the fields that go, those that come, and the body's editor. `ungated`: nothing is, and
+    what the decision denies may be asked for by it all the same."""
 
-    dropped: frozenset[bytes]
+    dropped: frozenset[bytes] = frozenset()
     added: tuple[Field, ...] = ()
     editor: Editor | None = None
+    ungated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ class Exchange:
     number = 0
     now = 0
     _dropped = 0
+    _by_host = False
     _facts: Facts | None = None
     _ending: tuple[Enforcement | None, tuple[bytes, ...]] = (None, ())
     _visit: Visit | None = None
@@ -313,7 +314,7 @@ class Exchange:
         """Remember this reply for the next answer with this very head."""
         replies = answer.replies
         told = self.spoke or not OUTBOUND_RESERVED.isdisjoint(answer.seen)
-        if replies is None or told or reply.editor is not None or reply.pending is not None:
+        if replies is None or told or self._by_host or reply.editor is not None or reply.pending is not None:
             return
         dated = any(field[0] == b"set-cookie" and b"expires" in field[1].lower() for field in answer.fields)
         each = REPLY_COSTS + sum(len(field[2]) for field in reply.fields)
@@ -367,19 +368,22 @@ class Exchange:
             fields += [response_field(b"Set-Cookie", line) for line in ours]
             if page and not shared:
                 fields.append(self._current().tk)
-                fields = self._guarded(fields, answer, edited=edit is not None)
+                fields = self._guarded(fields, answer, edit)
         else:
             fields = _public(answer, hop, told)
         self.gate.reporter.report(self, status, page)
         return Reply(fields, None if edit is None else edit.editor, pending, page=page, dropped=self._dropped)
 
-    def _guarded(self, fields: Fields, answer: ResponseHead, *, edited: bool) -> Fields:
+    def _guarded(self, fields: Fields, answer: ResponseHead, edit: PageEdit | None) -> Fields:
         """The fields of a page with the Content-Security-Policy of this decision (SPEC 4)."""
         guard = self._current().guard
-        if not guard.active and not (edited and CSP in answer.seen):
+        blocking = edit is not None and edit.ungated
+        ours = edit is not None and not blocking and CSP in answer.seen
+        if not (guard.active or blocking or ours):
             return fields
-        host = self.seen.first(b"host") if edited else b""
-        return guard.dress(fields, answer, self.gate.count, host=host)
+        host = self.seen.first(b"host") if edit is not None else b""
+        self._by_host = bool(host)
+        return guard.dress(fields, answer, self.gate.count, host=host, blocking=blocking)
 
     def _told_apart(self, answer: ResponseHead) -> bool:
         """Whether the app says that it looked at what we told it, or at cookies, of which a visitor elsewhere would

@@ -10,14 +10,14 @@ import json
 from collections.abc import Iterable, Sequence
 
 from consent_mw.core.hosts import Hosts
-from consent_mw.wire.csp import denies
+from consent_mw.wire.csp import leads_to_denied
 from consent_mw.wire.permissions import members
 
 
 def denied_groups(said: Sequence[bytes], hosts: Hosts) -> tuple[str, ...]:
     """The names in these Reporting-Endpoints fields that stand for denied hosts."""
     named = (members(said) or {}).items()
-    return tuple(name for name, one in named if isinstance(one, tuple) and denies(hosts, str(one[0])))
+    return tuple(name for name, one in named if isinstance(one, tuple) and leads_to_denied(str(one[0]), hosts))
 
 
 def reports_to_denied(said: bytes, hosts: Hosts) -> bool:
@@ -26,7 +26,7 @@ def reports_to_denied(said: bytes, hosts: Hosts) -> bool:
         groups: object = json.loads(b"[" + said + b"]")
     except (ValueError, RecursionError):
         return False
-    return any(denies(hosts, one) for one in _addresses(groups))
+    return any(leads_to_denied(one, hosts) for one in _addresses(groups))
 
 
 def _addresses(groups: object) -> Iterable[str]:

@@ -66,7 +66,7 @@ def narrowed(text: str) -> str:
             "frame-ancestors cdn.bad.test; form-action cdn.bad.test",
             "frame-ancestors cdn.bad.test; form-action cdn.bad.test",
         ),
-        ("default-src 'self'; report-uri /r https://cdn.bad.test/r", "default-src 'self'; report-uri /r"),
+        ("img-src x; report-uri /r https://cdn.bad.test/r r //k@a.example.net:1/", "img-src x; report-uri /r r"),
         ("default-src 'self'; report-uri https://cdn.bad.test/r; report-to g", "default-src 'self'; report-to g"),
         ("ScRiPt-SrC\tcdn.bad.test\fx; SCRIPT-SRC y", "script-src x"),
         ("img-src x; IMG-src cdn.bad.test", "img-src x; IMG-src cdn.bad.test"),

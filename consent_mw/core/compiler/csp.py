@@ -67,7 +67,7 @@ def _warn_of_shared_pages(section: Section, site: Site) -> None:
 
 def _warn_of_shared_hosts(section: Section, vendors: Iterable[Vendor]) -> None:
     """One vendor's host that another's pattern names is let pass wherever the other is allowed."""
-    for denied, allowed in permutations(vendors, 2):
+    for denied, allowed in permutations([one for one in vendors if one.hosts], 2):
         if denied.purpose == allowed.purpose:
             continue
         shared = next((one for one in denied.hosts for host in allowed.hosts if _named_by(one, host)), None)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from consent_mw.core.hosts import Hosts
 from consent_mw.wire.csp.nonces import Nonces
 from consent_mw.wire.csp.policies import ANY, NONE, SELF, STRICT_DYNAMIC, ContentPolicy, Directive, directive
-from consent_mw.wire.csp.sources import denies, meets, narrowed_sources
+from consent_mw.wire.csp.sources import leads_to_denied, meets, narrowed_sources
 
 _SCRIPT = ("script-src-elem", "script-src", "default-src")
 _STYLE = ("style-src-elem", "style-src", "default-src")
@@ -40,12 +40,13 @@ def narrow(policy: ContentPolicy, hosts: Hosts) -> ContentPolicy:
 def unreported(policy: ContentPolicy, hosts: Hosts) -> ContentPolicy:
     """The policy that reports to no denied host."""
     uri = policy.get("report-uri")
-    if uri is None or not any(denies(hosts, one) for one in uri.value):
+    if uri is None:
         return policy
-    left = _narrowed(uri, hosts)
-    return (
-        policy.having(left) if left.value else policy.replacing([one for one in policy.directives if one is not uri])
-    )
+    left = [one for one in uri.value if not leads_to_denied(one, hosts)]
+    if len(left) == len(uri.value):
+        return policy
+    others = [one for one in policy.directives if one is not uri]
+    return policy.having(uri.holding(left)) if left else policy.replacing(others)
 
 
 def _narrowed(one: Directive, hosts: Hosts) -> Directive:

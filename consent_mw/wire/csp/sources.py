@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from consent_mw.core.hosts import Hosts
 
@@ -67,14 +68,24 @@ def pattern_of(expression: str) -> Pattern | None:
 
 @lru_cache(maxsize=4096)
 def denies(hosts: Hosts, source: str) -> bool:
-    """Whether all that this source expression, or this address, names is denied: the most specific host that a
-    vendor names decides, and where two are alike, an allowed one."""
+    """Whether all that this source expression names is denied: the most specific host that a vendor names decides,
+    and where two are alike, an allowed one."""
     named = pattern_of(source)
     if named is None:
         return False
     allowed = [one.specific for one in _patterns(hosts.allowed) if one.covers(named)]
     denied = [one.specific for one in _patterns(hosts.denied) if one.covers(named)]
     return bool(denied) and max(denied) > max(allowed, default=(False, -1, False))
+
+
+def leads_to_denied(address: str, hosts: Hosts) -> bool:
+    """Whether this address, on whatever page it stands, is at a denied host."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return bool(host) and denies(hosts, f"{host}:{port}" if port else f"{host}")
 
 
 @lru_cache(maxsize=1024)

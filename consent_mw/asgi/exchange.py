@@ -110,7 +110,6 @@ class Exchange:
     number = 0
     now = 0
     _dropped = 0
-    _by_host = False
     _facts: Facts | None = None
     _ending: tuple[Enforcement | None, tuple[bytes, ...]] = (None, ())
     _visit: Visit | None = None
@@ -314,7 +313,7 @@ class Exchange:
         """Remember this reply for the next answer with this very head."""
         replies = answer.replies
         told = self.spoke or not OUTBOUND_RESERVED.isdisjoint(answer.seen)
-        if replies is None or told or self._by_host or reply.editor is not None or reply.pending is not None:
+        if replies is None or told or reply.editor is not None or reply.pending is not None:
             return
         dated = any(field[0] == b"set-cookie" and b"expires" in field[1].lower() for field in answer.fields)
         each = REPLY_COSTS + sum(len(field[2]) for field in reply.fields)
@@ -378,11 +377,11 @@ class Exchange:
         """The fields of a page with the Content-Security-Policy of this decision (SPEC 4)."""
         guard = self._current().guard
         blocking = edit is not None and edit.ungated
-        ours = edit is not None and not blocking and CSP in answer.seen
-        if not (guard.active or blocking or ours):
+        ours = edit is not None and not blocking and self.shows_banner
+        if not (guard.active or blocking or (ours and CSP in answer.seen)):
             return fields
-        host = self.seen.first(b"host") if edit is not None else b""
-        self._by_host = bool(host)
+        # What names a host is no page's that is given again: where a banner is due, none is.
+        host = self.seen.first(b"host") if ours else b""
         return guard.dress(fields, answer, self.gate.count, host=host, blocking=blocking)
 
     def _told_apart(self, answer: ResponseHead) -> bool:

@@ -30,7 +30,7 @@ from consent_mw.wire.csp import (
     narrow,
     narrowed_sources,
     nonces_of,
-    pattern_of,
+    pattern_in,
     read_policies,
     reporting,
     reveal,
@@ -242,11 +242,11 @@ class Accused:
 
     def __init__(self, policy: Policy) -> None:
         listed = [(host, one.name, one.purpose) for one in policy.vendors for host in one.hosts]
-        self._listed = [(found, name, purpose) for host, name, purpose in listed if (found := pattern_of(host))]
+        self._listed = [(found, name, purpose) for host, name, purpose in listed if (found := pattern_in(host))]
 
     def of(self, blocked: str, decision: Decision | None) -> tuple[str, str]:
         """The vendor and its purpose, a denied one first where several share the host; `other` where it is none's."""
-        named = pattern_of(blocked)
+        named = pattern_in(blocked)
         found = [(name, purpose) for one, name, purpose in self._listed if named is not None and one.covers(named)]
         denied = [one for one in found if decision is not None and not decision.fields[one[0]]]
         return (*denied, *found, ("other", ""))[0]

@@ -17,6 +17,9 @@ MANY = "application/reports+json"
 VIOLATIONS_HEARD = 200
 """Violations that one post may report."""
 
+LONGEST_HOST = 253
+"""Characters of a host's name (RFC 1035 2.3.4)."""
+
 
 def blocked_hosts(body: bytes) -> list[str]:
     """For each violation in this body the host (and the port, if it is named) that was called; empty for what is no
@@ -46,5 +49,7 @@ def _host(blocked: object) -> str:
         parts = urlsplit(blocked)
         host, port = parts.hostname or "", parts.port
     except ValueError:
+        return ""
+    if len(host) > LONGEST_HOST:
         return ""
     return f"{host}:{port}" if host and port is not None else host

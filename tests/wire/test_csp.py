@@ -16,7 +16,7 @@ from consent_mw.wire.csp import (
     let_in,
     narrow,
     nonces_of,
-    pattern_of,
+    pattern_in,
     read_policies,
     reporting,
     without_reporting,
@@ -197,7 +197,7 @@ def test_the_most_exact_host_decides(source: str, denied: bool) -> None:
 
 @pytest.mark.parametrize("source", ["'self'", "https:", "", "a b", "[::1]:80", "a..b", "*.", "-:x", "x:y", "ä.test"])
 def test_what_names_no_host_has_no_pattern(source: str) -> None:
-    assert pattern_of(source) is None
+    assert pattern_in(source) is None
 
 
 SOURCES = [

@@ -24,6 +24,7 @@ def several(*blocked: object) -> bytes:
         (single("https://cdn.bad.test/a.js?visitor=7"), ["cdn.bad.test"]),
         (single("https://ann:secret@CDN.bad.test:8443/"), ["cdn.bad.test:8443"]),
         (single("inline"), [""]),
+        (single("https://" + "a." * 200 + "test/"), [""]),
         (single("data"), [""]),
         (single("https://[::1"), [""]),
         (single("https://x:99999999/"), [""]),

@@ -12,10 +12,10 @@ from consent_mw.wire.csp.changes import (
 )
 from consent_mw.wire.csp.nonces import NO_NONCES, Nonces, carrying, hide, reveal
 from consent_mw.wire.csp.policies import NONE, ContentPolicy, directive, read_policies, written
-from consent_mw.wire.csp.sources import denies, leads_to_denied, narrowed_sources, pattern_of
+from consent_mw.wire.csp.sources import denies, leads_to_denied, narrowed_sources, pattern_in
 
 __all__ = [
     "NONE", "NO_NONCES", "ContentPolicy", "Nonces", "Own", "binds", "carrying", "denies", "directive", "hide",
-    "leads_to_denied", "let_in", "narrow", "narrowed_sources", "nonces_of", "pattern_of", "read_policies",
+    "leads_to_denied", "let_in", "narrow", "narrowed_sources", "nonces_of", "pattern_in", "read_policies",
     "reporting", "reveal", "unreported", "without_reporting", "written",
 ]  # fmt: skip

@@ -53,9 +53,9 @@ class Pattern:
         return alone.covers(beyond) or beyond.covers(alone)
 
 
-@lru_cache(maxsize=4096)
-def pattern_of(expression: str) -> Pattern | None:
-    """The hosts that a host-source or a vendor's host names; None for any other expression."""
+def pattern_in(expression: str) -> Pattern | None:
+    """The hosts that a host-source or a vendor's host names; None for any other expression. Nothing is remembered of
+    what it reads."""
     found = _HOST_SOURCE.fullmatch(expression)
     if found is None:
         return None
@@ -64,6 +64,10 @@ def pattern_of(expression: str) -> Pattern | None:
         return Pattern("", wild=True, port=port)
     host = found["host"].lower()
     return Pattern(host.removeprefix("*."), host.startswith("*."), "" if port in ("80", "443") else port)
+
+
+pattern_of = lru_cache(maxsize=4096)(pattern_in)
+"""The same, remembered: for what the site and its policy say, never for what a visitor does."""
 
 
 @lru_cache(maxsize=4096)

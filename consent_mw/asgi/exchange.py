@@ -414,7 +414,7 @@ class Exchange:
     def _reported(self, answer: ResponseHead, fields: Fields, enforcement: Enforcement) -> Reply:
         if answer.status == 101:
             return Reply(fields)
-        self.gate.reporter.inventory(self, answer)
+        self.gate.inventory.take(self, answer)
         html = _is_html(answer.seen.get(b"content-type", b""))
         page = (self.seen.document or self.seen.frame) and (html or answer.status == 304)
         return Reply([*fields, enforcement.tk] if page else fields)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from consent_mw.asgi.banner import PageEdit, PageLinks, edit_page, edition
 from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.exchange import CONSENT_LASTS, Exchange
+from consent_mw.asgi.inventory import Inventory
 from consent_mw.asgi.jar import Jar, fill
 from consent_mw.asgi.lasting import Lasting
 from consent_mw.asgi.limiter import Limiter
@@ -89,6 +90,7 @@ class Gate:
         self.reports_limiter = Limiter(burst=240, per_second=4.0)
         self.reporter = Reporter(self)
         self.statistics = Statistics(self)
+        self.inventory = Inventory(self)
         self.counts: Counter[str] = Counter()
         self.bypassed = False
         self.started = False
@@ -175,6 +177,7 @@ class Gate:
             if self.store is not None:
                 await self._learn_keys(self.store, strict=strict)
             self.statistics.start()
+            self.inventory.start()
             self.started = True
 
     async def _learn_keys(self, store: Store, *, strict: bool) -> None:
@@ -210,6 +213,7 @@ class Gate:
         self.started = False
         self.reporter.hand_over()
         await self.statistics.stop()
+        await self.inventory.stop()
         if self.store is not None:
             # What was handed over may be refused, which the ledger is to be told of.
             with contextlib.suppress(StoreError):

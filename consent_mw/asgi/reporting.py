@@ -22,9 +22,7 @@ from consent_mw.core.decision import DECISIONS_KEPT, Decision
 from consent_mw.core.event import IDENTIFY, PAGE_VIEW, Event
 from consent_mw.core.terms import EventKind
 from consent_mw.errors import StoreFullError
-from consent_mw.wire.cookies import SetCookie, split_cookies
 from consent_mw.wire.remembered import Remembered
-from consent_mw.wire.response_head import ResponseHead
 from consent_mw.wire.structured import read_instructions
 from consent_mw.world.store import OutboxRow
 
@@ -127,19 +125,6 @@ class Reporter:
         self.hand_over()
         subjects = self.subjects(exchange)
         return store.recall(subjects, purposes=denied, reason=reason) if subjects and denied else None
-
-    def inventory(self, exchange: Exchange, answer: ResponseHead) -> None:
-        """Count, in report mode, what would have been dropped (SPEC: decide and count, change nothing)."""
-        decision = exchange.decision
-        if decision is None:
-            return
-        sent = split_cookies(exchange.seen.all(b"cookie"))
-        dropped = sum(not exchange.rules.keeps(cookie.name, decision) for cookie in sent)
-        self._gate.count("would_drop_cookie", dropped)
-        for value in answer.all(b"set-cookie"):
-            parsed = SetCookie.parse(value)
-            if parsed is None or not exchange.rules.keeps(parsed.name, decision):
-                self._gate.count("would_drop_set_cookie")
 
     def _erase(self, exchange: Exchange) -> Future[Any] | None:
         store = self._gate.store

@@ -21,6 +21,7 @@ VERBS = {
     "explain": "Show what a policy decides for one visitor, and why.",
     "geo": "Ask the location databases, or get a newer one.",
     "init": "Write a policy to begin with, or draft one from what was seen.",
+    "inventory": "Show what report mode saw on live traffic.",
     "keys": "Make signing keys.",
     "ledger": "Read, verify and export the book of choices and deliveries.",
     "profile": "List or show the built-in policies.",

@@ -21,6 +21,7 @@ import httpx
 
 from consent_mw.cli.geo import told_of
 from consent_mw.cli.replay import lines_of, opened
+from consent_mw.core.inventory import OTHER, UNLISTED, Sort, totals
 from consent_mw.core.learning import Proposal, Seen, proposals
 from consent_mw.core.redaction import mask
 from consent_mw.core.schema import policy_schema
@@ -29,6 +30,7 @@ from consent_mw.wire.har import read_har
 from consent_mw.wire.log_line import read_log_line
 from consent_mw.world.catalogue import read_catalogue
 from consent_mw.world.policy_file import profile_names, read_profile, read_profile_cases
+from consent_mw.world.store import read_inventory
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of an archive, and of a page, that are read."""
@@ -39,7 +41,9 @@ _LOADED = re.compile(rb"""(?:src|href)\s*=\s*["']?\s*(?:https?:)?//([A-Za-z0-9.-
 @click.command("init")
 @click.argument("file", default="policy.toml")
 @click.option("--from", "profile", help="Begin with this built-in profile (`consent-mw profile list`).")
-@click.option("--learn", "sources", multiple=True, metavar="SOURCE", help="Draft rules from a URL, a HAR, or a log.")
+@click.option(
+    "--learn", "sources", multiple=True, metavar="SOURCE", help="Draft rules from a URL, a HAR, a log, or a store."
+)
 @click.option("--name", default="Example", help="The site's name.")
 @click.option("--origin", default="https://example.com", help="Its scheme and host.")
 @click.option("--policy-url", help="Where its privacy policy is published; by default ORIGIN/privacy.")
@@ -188,12 +192,23 @@ def _learned(sources: Sequence[str], origin: str) -> Learned:
     for source in sources:
         if source.startswith(("http://", "https://")):
             _visit(source, seen)
+        elif "://" in source:
+            _recall(source, seen)
         else:
             _read(source, seen, (urlsplit(origin).hostname or "").lower())
     for name in [one for one in {*seen.sent, *seen.set} if mask(one)[1] or len(one) > 100 or not one.isprintable()]:
         seen.sent.pop(name, None)
         seen.set.pop(name, None)
     return proposals(seen, read_catalogue()), sorted(seen.hosts)
+
+
+def _recall(store: str, seen: Seen) -> None:
+    """Take over the names that report mode counted, and no rule spoke of."""
+    for one in totals(read_inventory(store)):
+        if not one.fate.endswith(UNLISTED) or one.name == OTHER:
+            continue
+        counted = seen.sent if one.sort == Sort.COOKIE else seen.set
+        counted[one.name] = counted.get(one.name, 0) + one.number
 
 
 def _visit(url: str, seen: Seen) -> None:

@@ -10,7 +10,8 @@ import hmac
 import json
 from http import HTTPStatus
 
-from consent_mw.errors import ConsentError
+from consent_mw.core.inventory import totals
+from consent_mw.errors import ConsentError, StoreError
 from consent_mw.sidecar.crew import Crew
 from consent_mw.sidecar.reloading import Reloading
 from consent_mw.wire.request_head import Refusal, RequestHead, read_head
@@ -66,11 +67,13 @@ class Admin:
                 return 200, b"text/plain; version=0.0.4; charset=utf-8", await self._metrics()
             case b"GET", b"/policy":
                 return _told(200, self._policy())
+            case b"GET", b"/inventory":
+                return await self._inventory()
             case b"POST", b"/reload":
                 return await self._reloaded()
             case b"POST", b"/bypass":
                 return await self._bypass(body)
-            case _, b"/ping" | b"/ready" | b"/metrics" | b"/policy" | b"/reload" | b"/bypass":
+            case _, b"/ping" | b"/ready" | b"/metrics" | b"/policy" | b"/inventory" | b"/reload" | b"/bypass":
                 return _told(405, {"error": "this is not asked for that way"})
         return _told(404, {"error": "there is no such page"})
 
@@ -108,6 +111,14 @@ class Admin:
         named = {"revision": policy.revision, "digest": policy.digest, "file": policy.file}
         told: dict[str, object] = {**named, "mode": policy.mode.value, "bypassed": self._crew.bypassed}
         return {**told, "workers": members} if members else told
+
+    async def _inventory(self) -> Answer:
+        try:
+            found = totals(await self._crew.inventory())
+        except StoreError as error:
+            return _told(503, {"error": str(error)})
+        rows = [{"kind": one.sort, "name": one.name, "fate": one.fate, "count": one.number} for one in found]
+        return _told(200, {"inventory": rows})
 
     async def _reloaded(self) -> Answer:
         try:

@@ -12,10 +12,13 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from consent_mw.asgi.gate import Gate
+from consent_mw.core.inventory import Item
+from consent_mw.errors import StoreError
 from consent_mw.sidecar.configuration import Configuration
 from consent_mw.sidecar.front import Front
 from consent_mw.sidecar.settings import Settings
 from consent_mw.sidecar.sockets import Sockets
+from consent_mw.world.store import Store
 
 Counted = tuple[dict[str, float], dict[str, float]]
 """What only grows, and what holds now, by the names of metrics."""
@@ -57,6 +60,9 @@ class Crew(Protocol):
 
     async def counted(self) -> Counted:
         """What all processes have counted."""
+
+    async def inventory(self) -> list[Item]:
+        """What report mode counted. Raises StoreError where the store cannot say."""
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Warn, take no more, end what is under way or cut it."""
@@ -133,6 +139,10 @@ class Alone:
         totals = {**self._front.totals(), "outbox_dropped": store.dropped if store is not None else 0}
         return totals, {"connections": len(self._front.plane.connections), "workers": 1}
 
+    async def inventory(self) -> list[Item]:
+        """What report mode counted."""
+        return await counted_by(self._gate.store)
+
     async def drain(self, hurry: asyncio.Event) -> None:
         """Warn, take no more, end what is under way or cut it."""
         self.draining = True
@@ -168,3 +178,10 @@ async def within(work: Awaitable[object], hurry: asyncio.Event) -> bool:
     with contextlib.suppress(asyncio.CancelledError):
         await task
     return False
+
+
+async def counted_by(store: Store | None) -> list[Item]:
+    """What this store holds that report mode counted. Raises StoreError."""
+    if store is None:
+        raise StoreError("the store is not open")
+    return await asyncio.wrap_future(store.inventory())

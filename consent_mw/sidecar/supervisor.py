@@ -15,10 +15,11 @@ from collections.abc import Coroutine
 from typing import Any
 
 from consent_mw.asgi.gate import ledger_book, ledger_warning, vendor_key
+from consent_mw.core.inventory import Item
 from consent_mw.core.terms import Overflow
 from consent_mw.errors import ServeError
 from consent_mw.sidecar.configuration import Configuration
-from consent_mw.sidecar.crew import Counted, say, within
+from consent_mw.sidecar.crew import Counted, counted_by, say, within
 from consent_mw.sidecar.scales import Scales
 from consent_mw.sidecar.settings import Settings
 from consent_mw.sidecar.sockets import Sockets
@@ -127,6 +128,10 @@ class Supervised:
         async with self._changing:
             self.bypassed = on
             await self._tell_all("bypass", on)
+
+    async def inventory(self) -> list[Item]:
+        """What report mode counted."""
+        return await counted_by(self._store)
 
     async def counted(self) -> Counted:
         """What this process and every worker, those that are gone included, have counted."""

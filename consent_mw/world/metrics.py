@@ -77,6 +77,10 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
     ),
     "store_failed": ("store_failures", "Things that the store could not take or give."),
     "event_lost": ("events_lost", "Reports that could not be stored, so that they will not be delivered."),
+    "inventory_lost": (
+        "inventory_lost",
+        "Counts of report mode that are missing in the inventory: no store took them.",
+    ),
     "view_lost": ("views_lost", "Page views that are missing in the statistics: no store took them in time."),
     "outbox_dropped": ("outbox_dropped", "Events that were given up to make room for newer ones."),
     "worker_restart": ("worker_restarts", "Workers that ended and were replaced."),

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from consent_mw.core.inventory import Item
 from consent_mw.core.ledger import Entry
 from consent_mw.core.statistics import Question, Seen, Stored
 from consent_mw.errors import StoreError
@@ -142,6 +143,12 @@ class Store(Protocol):
     def add_views(self, seen: Sequence[Seen], now: float) -> Future[None]:
         """Add to the statistics what was seen, and end the days that are over by `now` (seconds since 1970)."""
 
+    def add_inventory(self, items: Sequence[Item]) -> Future[None]:
+        """Add to what report mode counted."""
+
+    def inventory(self) -> Future[list[Item]]:
+        """All that report mode counted and that is kept."""
+
     def end_statistics(self, now: float, kept_from: float) -> Future[None]:
         """End the days that are over by `now`: their keys are destroyed, and numbers take the place of sketches;
         delete what is from before `kept_from` (both in seconds since 1970)."""
@@ -200,6 +207,13 @@ def read_statistics(url: str, questions: Sequence[Question]) -> list[Stored]:
     from consent_mw.world.store import statistics
 
     return statistics.read_file(_sqlite_file(url), questions)
+
+
+def read_inventory(url: str) -> list[Item]:
+    """What report mode counted, from the store at this URL, read beside those who write it. Raises StoreError."""
+    from consent_mw.world.store import inventory
+
+    return inventory.read_file(_sqlite_file(url))
 
 
 def _sqlite_file(url: str) -> str:

@@ -18,6 +18,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from consent_mw.core.inventory import Item
 from consent_mw.core.ledger import Entry
 from consent_mw.core.statistics import Seen
 from consent_mw.errors import StoreError, StoreFullError
@@ -31,9 +32,9 @@ MOST_ASKED: Final = 50_000
 CLOSES_WITHIN: Final = 10.0
 """Seconds that `close` waits for what was asked."""
 
-_ROWS: Final = (ReceiptRow, OutboxRow, Settlement, Entry, Seen)
+_ROWS: Final = (ReceiptRow, OutboxRow, Settlement, Entry, Seen, Item)
 _INDEX: Final = {kind: index for index, kind in enumerate(_ROWS)}
-_VALUES: Final = (operator.attrgetter(*(one.name for one in fields(ReceiptRow))), tuple, tuple, tuple, tuple)
+_VALUES: Final = (operator.attrgetter(*(one.name for one in fields(ReceiptRow))), tuple, tuple, tuple, tuple, tuple)
 
 CALLS: Final = frozenset(
     name for name in vars(Store) if not name.startswith("_") and name not in ("healthy", "dropped", "head", "close")
@@ -175,6 +176,14 @@ class RemoteStore:
     def add_views(self, seen: Sequence[Seen], now: float) -> Future[None]:
         """Add to the statistics what was seen."""
         return self._ask("add_views", seen, now)
+
+    def add_inventory(self, items: Sequence[Item]) -> Future[None]:
+        """Add to what report mode counted."""
+        return self._ask("add_inventory", items)
+
+    def inventory(self) -> Future[list[Item]]:
+        """All that report mode counted."""
+        return self._ask("inventory")
 
     def end_statistics(self, now: float, kept_from: float) -> Future[None]:
         """End the days that are over; delete what is too old."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from consent_mw.world.store.inventory import INVENTORY_TABLES
 from consent_mw.world.store.keys import KEY_TABLES
 from consent_mw.world.store.ledger import LEDGER_TABLES
 from consent_mw.world.store.statistics import STATISTICS_TABLES
@@ -27,7 +28,7 @@ _BY_SUBJECT: Final = tuple(
     for name in ("visitor", "receipt")
 )
 
-_SINCE_3: Final = (*LEDGER_TABLES, *KEY_TABLES, *STATISTICS_TABLES)
+_SINCE_3: Final = (*LEDGER_TABLES, *KEY_TABLES, *STATISTICS_TABLES, *INVENTORY_TABLES)
 """Each file adds the statements that make its own tables, in a new file and in one of version 2 alike."""
 
 _SCHEMA: Final = (

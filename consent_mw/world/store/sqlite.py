@@ -12,10 +12,21 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from typing import Final
 
+from consent_mw.core.inventory import Item
 from consent_mw.core.ledger import Entry, erasure, retention
 from consent_mw.core.statistics import Seen
 from consent_mw.wire.ledger import Book
-from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, keys, outbox, receipts, recording, statistics
+from consent_mw.world.store import (
+    OutboxRow,
+    ReceiptRow,
+    Settlement,
+    inventory,
+    keys,
+    outbox,
+    receipts,
+    recording,
+    statistics,
+)
 from consent_mw.world.store.ledger import Ledger
 from consent_mw.world.store.recent import Recent
 from consent_mw.world.store.schema import PROBE, prepare
@@ -236,12 +247,22 @@ class SqliteStore:
         kept = list(seen)
         return self._writer.ask(lambda db: statistics.add(db, kept, now))
 
+    def add_inventory(self, items: Sequence[Item]) -> Future[None]:
+        """Add to what report mode counted."""
+        kept = list(items)
+        return self._writer.ask(lambda db: inventory.add(db, kept))
+
+    def inventory(self) -> Future[list[Item]]:
+        """All that report mode counted."""
+        return self._writer.ask(inventory.read, hurried=True, writes=False)
+
     def end_statistics(self, now: float, kept_from: float) -> Future[None]:
         """End the days that are over; delete what is too old."""
 
         def work(db: sqlite3.Connection) -> None:
             statistics.end(db, now)
             statistics.expire(db, kept_from)
+            inventory.expire(db, kept_from)
 
         return self._writer.ask(work)
 

@@ -85,20 +85,22 @@ def test_what_passes_without_a_look_at_its_parts_is_counted_as_well(tmp_path: Pa
 def test_two_workers_count_into_one_store_and_are_read_while_they_serve(tmp_path: Path, capsys: Any) -> None:
     flags = ("--workers", "2", "--access-log", "off")
     with an_origin() as origin, serving(tmp_path, POLICY, origin.url, *flags) as address:
-        cookies = [visit(address, "") for _ in range(8)]
+        cookies = [visit(address, "") for _ in range(4)]
         identities = [one.partition("__Host-vid=")[2].partition(".")[0] for one in cookies]
-        assert len(set(identities)) == 8
+        assert len(set(identities)) == 4
         for _ in range(3):
             for cookie in cookies:
                 visit(address, cookie)
         visit(address, "", BERLIN)
-        wait_for(lambda: stats(tmp_path, capsys)["total"] == {"views": 33, "visitors": 8})
+        wait_for(lambda: stats(tmp_path, capsys)["total"]["views"] == 17)
         at_rest = b"".join(one.read_bytes() for one in tmp_path.iterdir())
         visit(address, cookies[0])
     assert [one for one in identities if one.encode() in at_rest] == []
     # What was counted last is stored at the end.
-    assert stats(tmp_path, capsys)["total"] == {"views": 34, "visitors": 8}
-    assert stats(tmp_path, capsys, "--by", "page")["rows"] == [{"page": "/", "views": 34, "visitors": 8}]
+    total, (page,) = stats(tmp_path, capsys)["total"], stats(tmp_path, capsys, "--by", "page")["rows"]
+    assert (total["views"], page["page"], page["views"]) == (18, "/", 18)
+    # Two of four share a register once in seven hundred times.
+    assert {total["visitors"], page["visitors"]} <= {3, 4}
     with sqlite3.connect(tmp_path / "consent.db") as db:
         assert db.execute("SELECT count(DISTINCT key) FROM statistics_days").fetchone() in ((1,), (2,))
     db.close()

@@ -20,6 +20,7 @@ from consent_mw.world.store import (
     OutboxRow,
     ReceiptRow,
     Settlement,
+    counting,
     inventory,
     keys,
     outbox,
@@ -30,6 +31,7 @@ from consent_mw.world.store import (
 from consent_mw.world.store.ledger import Ledger
 from consent_mw.world.store.recent import Recent
 from consent_mw.world.store.schema import PROBE, prepare
+from consent_mw.world.store.statistics import SqliteTables
 from consent_mw.world.store.writer import Writer
 
 RECALLED_AT_ONCE: Final = 5000
@@ -245,7 +247,7 @@ class SqliteStore:
     def add_views(self, seen: Sequence[Seen], now: float) -> Future[None]:
         """Add to the statistics what was seen."""
         kept = list(seen)
-        return self._writer.ask(lambda db: statistics.add(db, kept, now))
+        return self._writer.ask(lambda db: counting.add(SqliteTables(db), kept, now))
 
     def add_inventory(self, items: Sequence[Item]) -> Future[None]:
         """Add to what report mode counted."""
@@ -260,7 +262,7 @@ class SqliteStore:
         """End the days that are over; delete what is too old."""
 
         def work(db: sqlite3.Connection) -> None:
-            statistics.end(db, now)
+            counting.end(SqliteTables(db), now)
             statistics.expire(db, kept_from)
             inventory.expire(db, kept_from)
 

@@ -1,9 +1,6 @@
-"""Page statistics in SQL: numbers for as long as they are kept, sketches for an hour and a day, a key for a day.
+"""Page statistics in SQLite: numbers for as long as they are kept, sketches for an hour and a day, a key for a day.
 
-Rule: a key is made once for a day, here, so that all processes and machines of one store count alike.
-Rule: when an hour is over its sketches become numbers and go into the day's; when a day is over, those become numbers
-      and its key is destroyed, in one transaction. A day has no second key.
-Rule: what comes after that still counts as views; of its visitors only a number that is larger is taken.
+Rule: a key is made once for a day, here, so that all processes of one store count alike.
 Rule: how much is added changes the number of steps of no statement (see outbox).
 """
 
@@ -18,24 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from consent_mw.core.statistics import (
-    HOUR,
-    HOURS,
-    KEY_BYTES,
-    NO_KEY,
-    OTHER,
-    PAGES_AN_HOUR,
-    SITE,
-    By,
-    Question,
-    Seen,
-    Stored,
-    day_is_over,
-    is_over,
-    merged,
-    sound,
-    visitors,
-)
+from consent_mw.core.statistics import HOUR, HOURS, KEY_BYTES, NO_KEY, By, Question, Stored
 from consent_mw.errors import StoreError
 
 BUSY_FOR: Final = 5.0
@@ -91,36 +71,63 @@ def key(db: sqlite3.Connection, day: int) -> bytes:
     return NO_KEY if found is None else bytes(found)
 
 
-def add(db: sqlite3.Connection, seen: Sequence[Seen], now: float) -> None:
-    """Add what one process saw, and end what is over by `now`. Raises ValueError for a damaged sketch."""
-    for hour in {one.hour for one in seen}:
-        bounded = _bounded(db, hour, [one for one in seen if one.hour == hour])
-        db.execute(_VIEWS, (hour, json.dumps([(one.page, one.views) for one in bounded])))
-        sketches = {one.page: sound(one.sketch) for one in bounded if one.sketch}
-        if not sketches:
-            continue
-        day = hour // HOURS
-        if not _is_open(db, day):
-            _keep_numbers(db, "hour", hour, sketches)
-            _keep_numbers(db, "day", day, sketches)
-        elif is_over((hour + 1) * HOUR, now):
-            _keep_numbers(db, "hour", hour, sketches)
-            _unite(db, "day", day, sketches)
-        else:
-            _unite(db, "hour", hour, sketches)
-    end(db, now)
+class SqliteTables:
+    """See Tables."""
 
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
 
-def end(db: sqlite3.Connection, now: float) -> None:
-    """End the hours and days that are over by `now`."""
-    for (hour,) in db.execute("SELECT DISTINCT time FROM statistics_sketches WHERE unit = 'hour'").fetchall():
-        if is_over((hour + 1) * HOUR, now):
-            sketches = _ended(db, "hour", hour)
-            _unite(db, "day", hour // HOURS, sketches)
-    for (day,) in db.execute("SELECT day FROM statistics_days WHERE key IS NOT NULL").fetchall():
-        if day_is_over(day, now):
-            _ended(db, "day", day)
-            db.execute("UPDATE statistics_days SET key = NULL WHERE day = ?", (day,))
+    def pages(self, hour: int) -> set[str]:
+        """The pages of this hour."""
+        sql = "SELECT json_group_array(page) FROM statistics_hours WHERE hour = ?"
+        return set(json.loads(self._db.execute(sql, (hour,)).fetchone()[0]))
+
+    def add_views(self, hour: int, views: Sequence[tuple[str, int]]) -> None:
+        """Add these views."""
+        self._db.execute(_VIEWS, (hour, json.dumps(views)))
+
+    def is_open(self, day: int) -> bool:
+        """Whether this day has a key."""
+        held = self._db.execute("SELECT key IS NOT NULL FROM statistics_days WHERE day = ?", (day,)).fetchone()
+        return bool(held and held[0])
+
+    def sketches(self, unit: str, time: int, pages: Collection[str] | None = None) -> dict[str, bytes]:
+        """The sketches of this hour or day."""
+        only = "" if pages is None else " AND page IN (SELECT value FROM json_each(?))"
+        values = () if pages is None else (json.dumps(list(pages)),)
+        found = json.loads(self._db.execute(_SKETCHES + only, (unit, time, *values)).fetchone()[0])
+        return {page: bytes.fromhex(sketch) for page, sketch in found}
+
+    def keep_sketches(self, unit: str, time: int, sketches: Mapping[str, bytes]) -> None:
+        """Put these in the place of others."""
+        index, start = [], 1
+        for page, sketch in sketches.items():
+            index.append((page, start, len(sketch)))
+            start += len(sketch)
+        self._db.execute(_KEEP_SKETCHES, (unit, time, b"".join(sketches.values()), json.dumps(index)))
+
+    def keep_numbers(self, unit: str, time: int, numbers: Sequence[tuple[str, int]]) -> None:
+        """At least so many visitors."""
+        self._db.execute(_NUMBERS[unit], (time, json.dumps(numbers)))
+
+    def delete_sketches(self, unit: str, time: int) -> None:
+        """Delete those of this hour or day."""
+        self._db.execute("DELETE FROM statistics_sketches WHERE unit = ? AND time = ?", (unit, time))
+
+    def sketched_hours(self) -> list[int]:
+        """The hours of which there are sketches."""
+        sql = "SELECT DISTINCT time FROM statistics_sketches WHERE unit = 'hour'"
+        return [hour for (hour,) in self._db.execute(sql).fetchall()]
+
+    def open_days(self) -> list[int]:
+        """The days that have a key."""
+        return [
+            day for (day,) in self._db.execute("SELECT day FROM statistics_days WHERE key IS NOT NULL").fetchall()
+        ]
+
+    def destroy_key(self, day: int) -> None:
+        """Let this day have no key."""
+        self._db.execute("UPDATE statistics_days SET key = NULL WHERE day = ?", (day,))
 
 
 def expire(db: sqlite3.Connection, kept_from: float) -> None:
@@ -171,57 +178,3 @@ def _pages(question: Question) -> tuple[str, ...]:
     if not question.pattern.endswith("*"):
         return ("page = ?", question.pattern)
     return ("page <> '' AND substr(page, 1, length(?)) = ?", question.pattern[:-1], question.pattern[:-1])
-
-
-def _bounded(db: sqlite3.Connection, hour: int, seen: Sequence[Seen]) -> list[Seen]:
-    """What was seen in this hour, with the pages beyond the bound told as `OTHER`."""
-    sql = "SELECT json_group_array(page) FROM statistics_hours WHERE hour = ? AND page NOT IN (?, ?)"
-    known = set(json.loads(db.execute(sql, (hour, SITE, OTHER)).fetchone()[0]))
-    bounded: list[Seen] = []
-    for one in seen:
-        if one.page not in (SITE, OTHER) and one.page not in known:
-            if len(known) >= PAGES_AN_HOUR:
-                bounded.append(Seen(hour, OTHER, one.views, b""))
-                continue
-            known.add(one.page)
-        bounded.append(one)
-    return bounded
-
-
-def _is_open(db: sqlite3.Connection, day: int) -> bool:
-    held = db.execute("SELECT key IS NOT NULL FROM statistics_days WHERE day = ?", (day,)).fetchone()
-    return bool(held and held[0])
-
-
-def _held(db: sqlite3.Connection, unit: str, time: int, pages: Collection[str] | None = None) -> dict[str, bytes]:
-    """The sketches of this hour or day, of these pages or of all."""
-    only = "" if pages is None else " AND page IN (SELECT value FROM json_each(?))"
-    values = () if pages is None else (json.dumps(list(pages)),)
-    found = json.loads(db.execute(_SKETCHES + only, (unit, time, *values)).fetchone()[0])
-    return {page: bytes.fromhex(sketch) for page, sketch in found}
-
-
-def _unite(db: sqlite3.Connection, unit: str, time: int, sketches: Mapping[str, bytes]) -> None:
-    """Merge these sketches into those of this hour or day."""
-    held = _held(db, unit, time, sketches)
-    united = {page: merged(held[page], sketch) if page in held else sketch for page, sketch in sketches.items()}
-    index, parts, start = [], [], 1
-    for page, sketch in united.items():
-        if sketch != held.get(page):
-            index.append((page, start, len(sketch)))
-            parts.append(sketch)
-            start += len(sketch)
-    db.execute(_KEEP_SKETCHES, (unit, time, b"".join(parts), json.dumps(index)))
-
-
-def _ended(db: sqlite3.Connection, unit: str, time: int) -> dict[str, bytes]:
-    """The sketches of this hour or day, whose place numbers have taken."""
-    sketches = _held(db, unit, time)
-    _keep_numbers(db, unit, time, sketches)
-    db.execute("DELETE FROM statistics_sketches WHERE unit = ? AND time = ?", (unit, time))
-    return sketches
-
-
-def _keep_numbers(db: sqlite3.Connection, unit: str, time: int, sketches: Mapping[str, bytes]) -> None:
-    numbers = visitors((time, page, sketch) for page, sketch in sketches.items())
-    db.execute(_NUMBERS[unit], (time, json.dumps([(page, number) for (_, page), number in numbers.items()])))

@@ -28,10 +28,11 @@ LONGEST_ATTRIBUTES_KEPT: Final = 256
 class Enforcement:
     """What one decision does. `announced` tells the app of it, `tk` the browser, `guard` makes the browser hold to
     it; `ends` are the purposes whose cookies end by a no or a minor's age, where they are held already; `reports`:
-    whether some vendor may get something."""
+    whether there are vendors, `leaves`: whether one may get something."""
 
     __slots__ = (
-        "_kept", "_plans", "_rules", "announced", "decision", "ends", "guard", "identifies", "reports", "shows",
+        "_kept", "_plans", "_rules", "announced", "decision", "ends", "guard", "identifies", "leaves", "reports",
+        "shows",
         "tk",
     )  # fmt: skip
 
@@ -45,7 +46,8 @@ class Enforcement:
         self.tk = response_field(b"Tk", decision.tk.encode())
         ending = (Reason.CONSENT_REFUSED, Reason.MINOR)
         self.ends = frozenset(one.purpose for one in decision.verdicts if one.reason in ending and not one.allowed)
-        self.reports = any(decision.fields.values())
+        self.reports = bool(decision.fields)
+        self.leaves = any(decision.fields.values())
         rule = rules.policy.identifier
         self.identifies = rule is not None and decision.allows(rule.purpose) and not decision.minor
         self.shows = decision.ask or decision.notice

@@ -90,6 +90,10 @@ class Reporter:
         if exchange.spoke:
             events = _said(exchange, viewed=viewed and not self._gate.is_bot(exchange))
         elif viewed:
+            if not enforcement.leaves:
+                if not self._gate.is_bot(exchange):
+                    self._refuse(self._plan(exchange.rules, enforcement.decision))
+                return
             if self._viewed_again(exchange, enforcement.decision):
                 return
             events = [] if self._gate.is_bot(exchange) else [_VIEW]

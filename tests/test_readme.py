@@ -16,12 +16,14 @@ import pytest
 
 from consent_mw import Visit
 from consent_mw.asgi.visit import Identity
-from consent_mw.cli import VERBS
+from consent_mw.cli import VERBS, run
 from consent_mw.core.cases import differences
 from consent_mw.core.compiler.codes import CODES
+from consent_mw.core.ledger import EntryKind
 from consent_mw.core.terms import Reason
 from consent_mw.world.policy_file import parse_policy, read_cases, read_profile
 from tests.builders import a_decision, a_policy
+from tests.world.ledgers import KEY, a_kept_ledger, live
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
@@ -89,6 +91,32 @@ def test_the_commands_that_compare_policies_run_as_written(tmp_path: Path) -> No
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "purpose analytics, without an answer: denied (opt-in-default) -> allowed" in ran.stdout
     assert ran.stdout.endswith("something differs\n")
+
+
+def test_the_example_that_checks_an_export_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = a_kept_ledger(tmp_path / "consent.db")
+    live(store)
+    store.close()
+    run(["ledger", "export", "--store", f"sqlite:///{tmp_path / 'consent.db'}"])
+    whole = capsys.readouterr().out.splitlines()
+    changed = [line.replace('"vendor": "crm"', '"vendor": "cdn"') for line in whole]
+    code = next(block for block in blocks("python") if "ledger.jsonl" in block)
+    for lines, said in [
+        (whole, ""),
+        (changed, "entry 12 is not as it was written\n"),
+        (whole[:-2] + whole[-1:], "the end is missing\n"),
+        (whole[:-1], "the head is missing\n"),
+        (whole[:3] + whole[4:], "entry 3 is not as it was written\n"),
+    ]:
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            input="\n".join(lines), env={**os.environ, "CONSENT_MW_LEDGER_KEY": KEY}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert (ran.returncode, ran.stderr) == (int(bool(said)), said)
+
+
+def test_every_kind_of_entry_is_in_the_readme() -> None:
+    assert [kind.value for kind in EntryKind if f"`{kind.value}`" not in README] == []
 
 
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0][:30])

@@ -69,7 +69,8 @@ def test_responses_are_counted_by_class() -> None:
 def test_every_family_is_in_the_readme() -> None:
     counters = [f"consent_mw_{name}_total" for name, *_ in (*FAMILIES.values(), *LABELLED.values())]
     others = [f"consent_mw_{name}" for name, _ in GAUGES.values()]
-    more = ["consent_mw_request_duration_seconds", "consent_mw_policy_info"]
+    more = ["consent_mw_request_duration_seconds", "consent_mw_policy_info", "consent_mw_ledger_entries"]
+    more += ["consent_mw_ledger_head_info"]
     assert [name for name in (*counters, *others, *more) if f"`{name}" not in README] == []
 
 

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.sidecar.raw import ask
+from consent_mw.wire.ledger import Book
+from consent_mw.wire.token import Keyring
+from tests.sidecar.raw import KEY, ask
 from tests.sidecar.shop import ALLOWED, Shop, Visit, a_shop, until
+from tests.world.ledgers import findings
 
 
 @contextlib.contextmanager
@@ -104,6 +107,11 @@ def small(tmp_path: Path) -> Iterator[Path]:
 Breaking = Callable[[Path, Shop], contextlib.AbstractContextManager[None]]
 
 
+def assert_the_ledger_is_whole(file: Path) -> None:
+    """Beside the sidecar that writes it: of what the disk did not take nothing is told, and the chain goes on."""
+    assert findings(file, book=Book.of(Keyring([KEY]))) == []
+
+
 def assert_the_site_stays_up(folder: Path, where: Path, breaking: Breaking, *, recovers: bool) -> None:
     with a_shop(folder, store=f"sqlite:///{where / 'c.db'}") as shop:
         assert shop.visit() == Visit(200, ALLOWED, True)
@@ -125,6 +133,9 @@ def assert_the_site_stays_up(folder: Path, where: Path, breaking: Breaking, *, r
             assert until(lambda: bool(shop.ready()["store"]))
             assert shop.visit() == Visit(200, ALLOWED, True)
             assert until(lambda: len(shop.vendor.events) > left)
+            ids = [one["id"] for one in shop.vendor.events]
+            assert len(ids) == len(set(ids))
+            assert_the_ledger_is_whole(where / "c.db")
 
 
 def test_a_full_disk(tmp_path: Path, small: Path) -> None:

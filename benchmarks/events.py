@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import statistics
 import subprocess
 import sys
@@ -256,6 +257,7 @@ def steps(events: int) -> Iterator[int]:
 
 async def main(options: argparse.Namespace) -> None:
     """Measure and print."""
+    os.environ.setdefault("CONSENT_MW_LEDGER_KEY", KEY)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder, sink = Path(name), Sink()
         # As `consent-mw serve` does once it has started.

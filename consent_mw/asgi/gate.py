@@ -73,10 +73,11 @@ class Gate:
         *,
         store: Store | None = None,
         clock: Callable[[], float] = time.time,
-        say: Callable[[str], None] = log.warning,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         """`store`: one that somebody else opened, and delivers from; `store_url` is then not looked at. `say` is told
-        what the operator should know. Raises KeysError where CONSENT_MW_LEDGER_KEY is no key."""
+        what the operator should know (else the logger `consent_mw` is). Raises KeysError where CONSENT_MW_LEDGER_KEY
+        is no key."""
         self._book = ledger_book(keyring)
         self.lasting = Lasting(keyring)
         self.store: Store | None = None
@@ -94,7 +95,8 @@ class Gate:
         self.counts: Counter[str] = Counter()
         self.bypassed = False
         self.started = False
-        self._say = say
+        self._say = say or log.info
+        self._warn = say or log.warning
         self._store_url = store_url
         self._lent = store
         self.now = clock
@@ -202,7 +204,7 @@ class Gate:
             return
         self.store = store
         if warning := ledger_warning():
-            self._say(warning)
+            self._warn(warning)
         self._delivery = Delivery(store, lambda: self.policy, vendor_key, on_outcome=self._outcome, say=self._say)
         await self._delivery.start()
 

@@ -88,6 +88,11 @@ def listed_field(name: str, listed: Collection[str]) -> bool:
     return name in listed or (bool(dot) and f"{family}.*" in listed)
 
 
+def listed_as(name: str, listed: Collection[str]) -> str:
+    """What this list calls a field that it names: by itself, or by its family (`props.*`)."""
+    return name if name in listed or "." not in name else f"{name.partition('.')[0]}.*"
+
+
 def _candidates(event: Event, listed: Sequence[str]) -> Iterator[tuple[str, Value]]:
     """What the event has of the listed fields and can be written."""
     known: dict[str, Value] = {"event": event.name, "time": event.time, **event.values}

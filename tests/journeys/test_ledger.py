@@ -209,6 +209,7 @@ def test_a_ledger_key_that_is_none_is_told_at_the_start(tmp_path: Path, monkeypa
 
 
 def test_a_key_that_is_derived_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "consent_mw")
     visitor = Browser(mounted(Site(), tmp_path), BERLIN)
     visitor.state()
     visitor.close()

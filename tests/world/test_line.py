@@ -112,9 +112,9 @@ def test_a_vendor_that_recovers_gets_everything(store: Store) -> None:
     async def journey() -> None:
         answers = [*["500 Oops"] * MOST, "200 OK"]
         async with receiving(*answers) as receiver, Sending(store, to(receiver)) as sending:
-            await sending.queue(*strangers(30))
-            await sending.until(lambda: len(sending.told()) == 30, 15.0)
-            assert sorted(receiver.ids[MOST:]) == sorted(str(one) for one in range(30))
+            await sending.queue(*strangers(12))
+            await sending.until(lambda: len(sending.told()) == 12, 18.0)
+            assert sorted(receiver.ids[MOST:]) == sorted(str(one) for one in range(12))
             line = sending.delivery._lines["insights"]
             assert (line.failures, line.pause, line.failed) == (0, 0.0, set())
 

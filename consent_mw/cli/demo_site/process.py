@@ -33,6 +33,9 @@ def demo_policy(receiver: str) -> str:
     return f'{text}\n[client_address]\ntrusted = ["127.0.0.0/8"]\n'
 
 
+KEYS = ("CONSENT_MW_KEYS", "CONSENT_MW_LEDGER_KEY")
+
+
 @contextlib.contextmanager
 def sidecar(folder: Path, policy: Path, upstream: str) -> Iterator[str]:
     """`consent-mw serve` as a process of its own, with fresh keys; gives its address. Raises ServeError where it does
@@ -44,7 +47,7 @@ def sidecar(folder: Path, policy: Path, upstream: str) -> Iterator[str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "CONSENT_MW_KEYS": secrets.token_urlsafe(32)},
+        env={**os.environ, **{name: secrets.token_urlsafe(32) for name in KEYS}},
         start_new_session=True,  # a terminal's Ctrl-C is ours to answer; the process is ended below
     )
     try:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from consent_mw.core.permit import Permit
+from consent_mw.core.permit import Permit, listed_as
 from consent_mw.core.policy import Policy, Vendor
 from consent_mw.core.terms import Outcome
 from consent_mw.wire.vendors import Encoder, OutgoingRequest, Piecemeal, VendorAnswer
@@ -51,17 +51,20 @@ Outcomes = Callable[[str, str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a vendor is sent with under the policy in force; `pieces` is the writer, where it writes piecemeal."""
+    """What a vendor is sent with under the policy in force; `pieces` is the writer, where it writes piecemeal;
+    `listed` are the names of every field that the policy gives it somewhere."""
 
     policy: Policy
     vendor: Vendor
     writer: Encoder
     pieces: Piecemeal | None
+    listed: frozenset[str]
 
     @classmethod
     def of(cls, policy: Policy, vendor: Vendor, writer: Encoder) -> Ready:
         """Sent with this writer."""
-        return cls(policy, vendor, writer, writer if isinstance(writer, Piecemeal) else None)
+        listed = frozenset(vendor.fields).union(*vendor.fields_in.values())
+        return cls(policy, vendor, writer, writer if isinstance(writer, Piecemeal) else None, listed)
 
 
 @dataclass(slots=True)
@@ -79,6 +82,7 @@ class Turn:
     waiting: dict[str, OutboxRow] = field(default_factory=dict)
     ended: list[Settlement] = field(default_factory=list)
     fields: set[str] = field(default_factory=set)
+    listed: frozenset[str] = frozenset()
     just_claimed: bool = False
     asking: list[str] = field(default_factory=list)
     answered: asyncio.Future[frozenset[str]] | None = None
@@ -134,6 +138,7 @@ class Turn:
         ready = self.ready()
         if ready is None or self.line.pause or time.time() > self.until:
             return False
+        self.listed = ready.listed
         once = not (ready.writer.dedupes or ready.vendor.resend)
         due: list[tuple[OutboxRow, Permit]] = []
         check = Check(self.name, ready.policy)
@@ -230,9 +235,11 @@ class Turn:
         return await (self._refused if answer.status in TOO_MUCH else self._settle)(due, answers)
 
     def _left(self, permits: Sequence[Permit]) -> None:
-        """Note the names of the fields that left, or may have."""
+        """Note the names of the fields that left, or may have, as the policy names them: what a property is called
+        may be anybody's text."""
         for permit in permits:
-            self.fields.update(permit.fields)
+            if not self.fields.issuperset(permit.fields):
+                self.fields.update(listed_as(name, self.listed) for name in permit.fields)
 
     async def _refused(self, rows: Sequence[OutboxRow], answers: Sequence[VendorAnswer]) -> bool:
         """Settle what was refused; a batch refused as a whole is sent again in halves, so that one bad event does

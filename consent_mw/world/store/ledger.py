@@ -38,7 +38,6 @@ class Ledger:
 
     def __init__(self, book: Book) -> None:
         self.book = book
-        self.strange = False
         self._noted: list[Entry] = []
         self._written: Mark | None = None
         self._last: Mark | None = None
@@ -58,7 +57,6 @@ class Ledger:
             self._begin(db, opened())
         self._written = None
         self._last = read_mark(db, HEAD)
-        self.strange = self._last is not None and not self.book.knows(self._last.key)
 
     # what the writer asks (see Journal)
 

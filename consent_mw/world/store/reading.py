@@ -10,6 +10,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 from consent_mw.errors import StoreError
@@ -17,6 +18,13 @@ from consent_mw.wire.ledger import CUT, HEAD, LedgerRow
 from consent_mw.world.store import LedgerPart
 from consent_mw.world.store.ledger import COLUMNS, read_mark, read_rows
 from consent_mw.world.store.schema import SCHEMA_VERSION
+
+LOOKED_THROUGH: Final = 20_000
+"""Rows that are looked through in one question."""
+
+_LAST: Final = f"""
+SELECT {COLUMNS} FROM ledger WHERE seq BETWEEN ? AND ? AND (kind = ? OR ? = '') AND (vendor = ? OR ? = '')
+AND (instr(',' || outcome || ',', ',' || ? || ',') OR ? = '') ORDER BY seq DESC LIMIT ?"""
 
 
 class SqliteLedgerReader:
@@ -44,12 +52,15 @@ class SqliteLedgerReader:
 
     def last(self, limit: int, *, before: int, kind: str, vendor: str, outcome: str) -> list[LedgerRow]:
         """The last rows of this kind, vendor and outcome before this number, newest first."""
-        sql = f"""
-SELECT {COLUMNS} FROM ledger WHERE seq < ? AND (kind = ? OR ? = '') AND (vendor = ? OR ? = '')
-AND (instr(',' || outcome || ',', ',' || ? || ',') OR ? = '') ORDER BY seq DESC LIMIT ?"""
-        asked = (before, kind, kind, vendor, vendor, outcome, outcome, limit)
         with self._said():
-            return [LedgerRow._make(row) for row in self._db.execute(sql, asked).fetchall()]
+            low, high = self._db.execute("SELECT min(seq), max(seq) FROM ledger WHERE seq < ?", (before,)).fetchone()
+            found: list[LedgerRow] = []
+            while low is not None and high >= low and len(found) < limit:
+                begin = max(low, high - LOOKED_THROUGH + 1)
+                asked = (begin, high, kind, kind, vendor, vendor, outcome, outcome, limit - len(found))
+                found += [LedgerRow._make(row) for row in self._db.execute(_LAST, asked).fetchall()]
+                high = begin - 1
+        return found
 
     def dead_letters(self) -> dict[str, int]:
         """How many dead letters are kept, by vendor."""

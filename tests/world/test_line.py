@@ -110,11 +110,11 @@ def test_a_vendor_that_fails_at_every_event_is_not_asked_for_every_event(store: 
 
 def test_a_vendor_that_recovers_gets_everything(store: Store) -> None:
     async def journey() -> None:
-        answers = [*["500 Oops"] * MOST, "200 OK"]
+        answers = [*["500 Oops"] * (TROUBLED_AFTER + 1), "200 OK"]
         async with receiving(*answers) as receiver, Sending(store, to(receiver)) as sending:
             await sending.queue(*strangers(12))
             await sending.until(lambda: len(sending.told()) == 12, 18.0)
-            assert sorted(receiver.ids[MOST:]) == sorted(str(one) for one in range(12))
+            assert sorted(receiver.ids[TROUBLED_AFTER + 1 :]) == sorted(str(one) for one in range(12))
             line = sending.delivery._lines["insights"]
             assert (line.failures, line.pause, line.failed) == (0, 0.0, set())
 

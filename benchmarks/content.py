@@ -40,7 +40,7 @@ def edited(body: bytes, came: bytes, goes: bytes) -> Work:
 
     def work() -> bytes:
         decoder = decoder_for((came,)) if came else None
-        recoder = Recoder(BANNER, decoder=decoder, coding=goes, length=len(body))
+        recoder = Recoder(lambda _: BANNER, decoder=decoder, coding=goes, length=len(body))
         parts = [recoder.feed(body[at : at + READ]) for at in range(0, len(body), READ)]
         return b"".join([*parts, recoder.finish()])
 

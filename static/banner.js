@@ -3,15 +3,18 @@
 // window.consent.state()              a promise of the state (GET state), fetched once, when first asked
 // window.consent.choose({all: false}) sends a choice (POST choice) and resolves to the new state
 // "consentchange" on document         after every change, in this tab or another one; event.detail is the state
+// Elements with data-consent="analytics" come alive once every purpose that they name is allowed: script of
+// type="text/plain", and iframe or img with data-src. <button data-consent-allow="analytics"> says yes to a purpose.
 (() => {
   "use strict";
+  const told = null;
   const script = document.currentScript;
   if (!script || window.consent) return;
-  const prefix = new URL(script.src).pathname.replace(/\/static\/[^/]*$/, "");
+  const prefix = told ? told.prefix : new URL(script.src).pathname.replace(/\/static\/[^/]*$/, "");
   const channel = "BroadcastChannel" in window ? new BroadcastChannel("consent:" + prefix) : null;
   const banner = () => document.getElementById("cmw-banner");
-  const known = script.dataset.allows;
-  let allowed = known === undefined ? null : new Set(known.split(" "));
+  const listed = told ? told.allows : script.dataset.allows?.split(" ");
+  let allowed = listed ? new Set(listed) : null;
   let asked = null;
   let before = null;
 
@@ -21,14 +24,19 @@
   };
   const fetchState = () =>
     fetch(prefix + "/state", { headers: { accept: "application/json" }, cache: "no-store" }).then(heard);
+  const ready = (run) =>
+    document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", run) : run();
 
   function apply(state) {
     const now = new Set(Object.keys(state.purposes).filter((name) => state.purposes[name].allowed));
     const same = allowed && allowed.size === now.size && [...now].every((name) => allowed.has(name));
     allowed = now;
     asked = Promise.resolve(state);
-    if (!state.ask && !state.notice) leave();
-    if (!same) document.dispatchEvent(new CustomEvent("consentchange", { bubbles: true, detail: state }));
+    if (!state.ask && !state.notice) leave(true);
+    if (!same) {
+      document.dispatchEvent(new CustomEvent("consentchange", { bubbles: true, detail: state }));
+      enliven();
+    }
     return state;
   }
 
@@ -51,17 +59,37 @@
     return changed;
   }
 
+  // What this page holds back is let go, as far as it is allowed now.
+  function enliven() {
+    for (const held of document.querySelectorAll("[data-consent]")) {
+      if (!held.dataset.consent.split(/[\s,]+/).every((name) => !name || allowed?.has(name))) continue;
+      if (held.localName === "script" && held.type === "text/plain") {
+        if (script.nonce && held.nonce !== script.nonce) continue; // what the site did not vouch for stays as it is
+        const live = document.createElement("script");
+        for (const { name, value } of held.attributes) {
+          if (name !== "type" && name !== "data-consent") live.setAttribute(name, value);
+        }
+        if (held.dataset.type) live.type = held.dataset.type;
+        live.nonce = held.nonce;
+        live.async = held.hasAttribute("async");
+        live.text = held.text;
+        held.replaceWith(live);
+      } else if (held.dataset.src) {
+        held.src = held.dataset.src;
+        held.hidden = false;
+        delete held.dataset.src;
+      } else if (held.hasAttribute("data-consent-placeholder")) {
+        held.remove();
+      }
+    }
+  }
+
   // The banner goes; the keyboard goes back to where it was, or to the start of the content.
-  function leave() {
+  function leave(saved) {
     const gone = banner();
     if (!gone) return;
     const inside = gone.contains(document.activeElement);
-    const said = document.createElement("p");
-    said.className = "cmw-unseen";
-    said.setAttribute("role", "status");
-    document.body.append(said);
-    setTimeout(() => (said.textContent = gone.dataset.saved), 100);
-    setTimeout(() => said.remove(), 5000);
+    if (saved) say(gone.dataset.saved, gone.lang);
     gone.remove();
     if (!inside) return;
     const target = before?.isConnected ? before : document.querySelector("main, [role=main], h1") || document.body;
@@ -73,10 +101,20 @@
     target.focus({ preventScroll: true });
   }
 
+  function say(text, language) {
+    const said = document.createElement("p");
+    said.className = "cmw-unseen";
+    said.lang = language;
+    said.setAttribute("role", "status");
+    document.body.append(said);
+    setTimeout(() => (said.textContent = text), 100);
+    setTimeout(() => said.remove(), 5000);
+  }
+
   function submitted(event) {
     const form = event.target;
     const button = event.submitter;
-    if (!button || !form.closest("#cmw-banner")) return;
+    if (!button) return;
     const choice = button.name === "seen" ? { seen: true } : { all: button.value === "accept" };
     event.preventDefault();
     choose(choice).catch(() => {
@@ -85,22 +123,79 @@
     });
   }
 
+  // Escape puts the banner away for this page; it is no answer, and the next page asks again.
+  function shown() {
+    const here = banner();
+    if (!here) return;
+    here.querySelector("form").addEventListener("submit", submitted);
+    here.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !event.isComposing) leave(false);
+    });
+    const room = () => document.documentElement.style.setProperty("--cmw-room", here.offsetHeight + "px");
+    "ResizeObserver" in window ? new ResizeObserver(room).observe(here) : room();
+  }
+
+  // A page that is the same for everybody gets its banner apart, as a document whose scripts do not run.
+  function fetchBanner() {
+    const request = new XMLHttpRequest();
+    const where = new URLSearchParams({
+      return: location.pathname + location.search,
+      lang: document.documentElement.lang,
+    });
+    request.open("GET", prefix + "/banner?" + where);
+    request.responseType = "document";
+    request.onload = () => {
+      const section = request.response?.getElementById("cmw-banner");
+      if (!section || banner()) return;
+      const styles = [...request.response.querySelectorAll("link[rel=stylesheet]")];
+      const loaded = styles.map(
+        (style) => new Promise((done) => ["load", "error"].forEach((one) => style.addEventListener(one, done))),
+      );
+      section.hidden = true;
+      document.body.prepend(...styles, section);
+      Promise.all(loaded).then(() => (section.hidden = false));
+      shown();
+    };
+    request.send();
+  }
+
   window.consent = {
     allows(purpose) {
       if (!allowed) state().catch(() => {});
-      return Boolean(allowed && allowed.has(purpose));
+      return Boolean(allowed?.has(purpose));
     },
     state,
     choose,
   };
 
-  banner()?.querySelector("form").addEventListener("submit", submitted);
+  ready(() => {
+    enliven();
+    if (told?.due && !banner()) fetchBanner();
+    else shown();
+  });
+  document.addEventListener("click", (event) => {
+    const wanted = event.target.closest?.("button[data-consent-allow]")?.dataset.consentAllow;
+    if (!wanted) return;
+    event.preventDefault();
+    choose({ purposes: Object.fromEntries(wanted.split(" ").map((name) => [name, true])) }).catch(() => {});
+  });
   document.addEventListener("focusin", (event) => {
     if (!event.target.closest("#cmw-banner")) before = event.target;
   });
   if (channel) channel.onmessage = (event) => apply(event.data);
+
+  // A page that was put away may be of a time before: where something was taken back since, it is asked for anew.
   addEventListener("pageshow", (event) => {
-    if (event.persisted) fetchState().then(apply, () => {});
+    if (!event.persisted) return;
+    const then = [...(allowed ?? [])];
+    fetchState().then((now) => {
+      if (then.some((name) => !now.purposes[name]?.allowed)) location.reload();
+      else apply(now);
+    }, () => {});
+  });
+  // On another subdomain there may have been an answer that no channel reaches.
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && banner()) fetchState().then(apply, () => {});
   });
   if ("saved" in script.dataset) {
     fetchState().then((now) => channel?.postMessage(apply(now)), () => {});

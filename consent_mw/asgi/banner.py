@@ -7,13 +7,13 @@ Rule: only what is edited is coded again, and never over a coding that stays.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.csp import nonces_in
-from consent_mw.asgi.pages import banner_markup
+from consent_mw.asgi.pages import View, banner_of
 from consent_mw.core.decision import Decision
 from consent_mw.wire.coding import IDENTITY, Decoder, codings_of, decoder_for, preferred, refuses_plain
 from consent_mw.wire.csp import carrying
@@ -86,15 +86,29 @@ def edit_page(gate: Gate, exchange: Exchange, decision: Decision, answer: Respon
     coded = (_CODED[plan.coding],) if plan.coding else ()
     if exchange.seen.method == b"HEAD":
         return PageEdit(_LENGTH_AND_CODING, coded)
-    markup = banner_markup(
-        exchange.rules.policy,
-        decision,
-        return_to=exchange.seen.path.decode("latin-1"),
-        links=gate.links(exchange.rules),
+    editor = Recoder(
+        _markup(gate, exchange, decision, answer), decoder=plan.decoder, coding=plan.coding, length=plan.length
     )
-    markup = carrying(markup, nonces_in(answer))
-    editor = Recoder(markup, decoder=plan.decoder, coding=plan.coding, length=plan.length)
     return PageEdit(_LENGTH_AND_CODING, coded, editor)
+
+
+def _markup(gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead) -> Callable[[str], bytes]:
+    """The banner for this page, once it is known in which language that is."""
+    rules = exchange.rules
+    said = answer.seen.get(b"content-language", b"").decode("latin-1")
+    asked = exchange.seen.asked_in
+    path = exchange.seen.path.decode("latin-1")
+    nonces = nonces_in(answer)
+
+    def markup(language: str) -> bytes:
+        chosen = rules.wording.choose(language, said, asked)
+        banner = rules.banners.get((decision.digest, chosen))
+        if banner is None:
+            view = View(rules.policy, gate.links(rules), rules.wording.words(chosen))
+            banner = rules.banners.keep((decision.digest, chosen), banner_of(view, decision))
+        return b"" if banner is None else carrying(banner.for_page(path), nonces)
+
+    return markup
 
 
 def edition(assets: Assets) -> str:

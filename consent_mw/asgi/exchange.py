@@ -71,7 +71,7 @@ _TOLD_AND_COOKIES: Final = INBOUND_RESERVED | {b"cookie"}
 _PLAIN_ONLY: Final = request_field(b"Accept-Encoding", b"identity")
 _PRIVATE_FIELD: Final = response_field(b"Cache-Control", headers.private_line(()))
 _VARY_FIELD: Final = response_field(b"Vary", headers.vary_line((), VARY))
-_VARY_CODED: Final = (*VARY, b"Accept-Encoding")
+_VARY_CODED: Final = (*VARY, b"Accept-Encoding", b"Accept-Language")
 
 
 class Editor(Protocol):
@@ -488,8 +488,9 @@ class Exchange:
 
     @property
     def _mark(self) -> str:
-        """What an ETag of ours ends with: the decision, and the installation whose banner it would be."""
-        return self._current().decision.digest + self.gate.edition
+        """What an ETag of ours ends with: the decision, the installation whose banner it would be, its language."""
+        mark = self._current().decision.digest + self.gate.edition
+        return mark + self.rules.wording.choose(self.seen.asked_in) if self.shows_banner else mark
 
     def _current(self) -> Enforcement:
         if self.enforcement is None:

@@ -75,6 +75,11 @@ class Observation:
         return self.seen.get(b"cookie", b"") if values is None else b"; ".join(values)
 
     @property
+    def asked_in(self) -> str:
+        """The languages that the browser asks for, as one field (RFC 9110 12.5.4)."""
+        return b",".join(self.all(b"accept-language")).decode("latin-1")
+
+    @property
     def host(self) -> str:
         """The host asked for, without its port, in lower case."""
         host = self.first(b"host").decode("latin-1").lower()

@@ -15,6 +15,8 @@ from consent_mw.asgi.csp import Accused
 from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.jar import Jar
 from consent_mw.asgi.observe import Observation
+from consent_mw.asgi.pages import Banner
+from consent_mw.asgi.wording import Wording
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import CookieRule, Policy
 from consent_mw.core.terms import Mode, Whereabouts
@@ -43,6 +45,9 @@ LONGEST_JAR_KEPT: Final = 4096
 
 SETTLED_KEPT: Final = 1024
 """Bound of the locations of which the jurisdiction is remembered, twice."""
+
+BANNERS_KEPT: Final = 512
+"""Bound of the banners that are remembered, twice: by decision and language."""
 
 DECISIONS_KEPT: Final = 1024
 """Bound of the decisions of which is remembered what they do."""
@@ -129,6 +134,8 @@ class Ruleset:
         self._numbers: dict[tuple[str, Whereabouts], int] = {}
         self.jars: Remembered[bytes, Jar] = Remembered(JARS_KEPT)
         self.unanswered: dict[int, Enforcement] = {}
+        self.wording = Wording(policy)
+        self.banners: Remembered[tuple[str, str], Banner | None] = Remembered(BANNERS_KEPT)
         self.no_cookies = Jar(enforced=self.unanswered)
         look_at(self.address_header)
 

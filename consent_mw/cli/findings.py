@@ -30,8 +30,9 @@ def as_json(problem: Problem) -> dict[str, str | int]:
 
 def as_text(reading: Reading, file: str) -> str:
     """Every Problem with its source line and a caret, and a last line that counts them."""
-    lines = reading.source.split("\n")
-    return "\n".join([*(_told(one, lines) for one in reading.problems), _count(reading.problems, file)])
+    lines, of_texts = reading.source.split("\n"), reading.texts.split("\n")
+    told = (_told(one, lines if one.place.file == file else of_texts) for one in reading.problems)
+    return "\n".join([*told, _count(reading.problems, file)])
 
 
 def as_sarif(problems: Sequence[Problem], version: str) -> dict[str, object]:

@@ -356,5 +356,5 @@ def _tracking(policy: Policy, verdicts: tuple[Verdict, ...], dnt: bool | None) -
 
 
 def _digest(policy: Policy, key: _Key) -> str:
-    material = f"{policy.digest}|{key}".encode()
+    material = f"{policy.digest}|{policy.texts_digest}|{key}".encode()
     return hashlib.blake2b(material, digest_size=8).hexdigest()

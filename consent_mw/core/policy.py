@@ -225,7 +225,9 @@ class OutboxRule:
 
 @dataclass(frozen=True, eq=False)
 class Policy:
-    """The compiled rules of one policy file. Compared and hashed by identity: a reload makes another one."""
+    """The compiled rules of one policy file. Compared and hashed by identity: a reload makes another one.
+    `texts` are the site's own words by language (lower case, or empty for every one) and key; `texts_digest` is that
+    of the file that they came from."""
 
     file: str
     digest: str
@@ -248,6 +250,8 @@ class Policy:
     csp: Csp = Csp()
     retention: Retention = Retention()
     outbox: OutboxRule = OutboxRule()
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    texts_digest: str = ""
     _exact: dict[str, CookieRule] = field(default_factory=dict, init=False, repr=False)
     _prefixes: tuple[tuple[str, CookieRule], ...] = field(default=(), init=False, repr=False)
     _regions: dict[str, Jurisdiction] = field(default_factory=dict, init=False, repr=False)

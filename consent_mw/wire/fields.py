@@ -86,7 +86,7 @@ _REQUEST_CHANGED = (
     | INBOUND_RESERVED
     | {b"cookie", b"if-none-match", b"if-match", b"accept-encoding", b"via"}
 )
-_RESPONSE_SEEN = frozenset({b"content-type"})
+_RESPONSE_SEEN = frozenset({b"content-type", b"content-language"})
 _RESPONSE_CHANGED = (
     HOP_BY_HOP
     | OUTBOUND_RESERVED

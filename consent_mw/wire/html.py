@@ -12,6 +12,7 @@ browser with scripting does.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import Enum, auto
 
 _OTHER_ALPHABETS = re.compile(
@@ -68,6 +69,10 @@ _SCRIPT_DOUBLE_ESCAPED = re.compile(rb"-->|</script" + _ENDS_NAME, re.IGNORECASE
 _WIDE = (b"\xfe\xff", b"\xff\xfe", b"\0", b"<\0")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _LONGEST_NAME = 16
+_LONGEST_HTML = 2048
+"""Bytes of an `<html ...>` tag that are looked at for a language."""
+
+_ATTRIBUTES = re.compile(rb"([^\t\n\f\r />=]+)[\t\n\f\r ]*(?:=[\t\n\f\r ]*(\"[^\"]*\"|'[^']*'|[^\t\n\f\r >]*))?")
 _LONGEST_END = len(b"</noframes") + 1
 
 _IN_HEAD = frozenset({
@@ -80,10 +85,14 @@ _RAW_ENDS = {name: re.compile(b"</" + name + _ENDS_NAME, re.IGNORECASE) for name
 
 
 class BannerInserter:
-    """Inserts the markup right after the `<body ...>` start tag, or where a page without one begins its body."""
+    """Inserts the markup right after the `<body ...>` start tag, or where a page without one begins its body.
+    `markup` is asked for it once, with the language of the page (empty where it names none); `inserted` is what went
+    in."""
 
-    def __init__(self, markup: bytes) -> None:
+    def __init__(self, markup: Callable[[str], bytes]) -> None:
+        self.inserted = b""
         self._markup = markup
+        self._html = b""
         self._state = _State.START
         self._held = b""
         self._name = b""
@@ -104,7 +113,7 @@ class BannerInserter:
         self._held = b""
         if self._place < 0:
             return data
-        return data[: self._place] + self._markup + data[self._place :]
+        return data[: self._place] + self._made() + data[self._place :]
 
     def finish(self) -> bytes:
         """What goes out at the end: what was held back, and the markup where the page never began its body."""
@@ -113,22 +122,29 @@ class BannerInserter:
         if state is _State.START:
             return self._short_page(held)
         if state is _State.DATA and not self._templates:
-            return self._markup + held
+            return self._made() + held
         return held
+
+    def _made(self) -> bytes:
+        self.inserted = self._markup(language_in(self._html))
+        return self.inserted
 
     def _short_page(self, held: bytes) -> bytes:
         """A page too short to tell its coding by: told by what there is."""
         if held.startswith(_WIDE):
             return held
         mark = len(_UTF8_MARK) if held.startswith(_UTF8_MARK) else 0
-        return held[:mark] + self._markup + held[mark:]
+        return held[:mark] + self._made() + held[mark:]
 
     def _scan(self, data: bytes) -> int:
         """Read as far as can be decided; returns how far that is."""
         position = 0
         while not self._done():
             state = self._state
+            in_html = self._name == b"html"
             after = self._step(data, position)
+            if in_html:
+                self._html = (self._html + data[position:after])[:_LONGEST_HTML]
             if after == position and state is self._state:
                 break
             position = after
@@ -341,6 +357,8 @@ class BannerInserter:
     def _tag_ended(self, at: int) -> int:
         name = self._name
         self._state = _State.DATA
+        if name == b"html":
+            self._name = b""  # what follows is no attribute of it; a second such tag adds what the first has not
         if self._closing:
             if name == b"template":
                 self._templates = max(0, self._templates - 1)
@@ -356,6 +374,14 @@ class BannerInserter:
         elif name in _RAW or name == b"plaintext":  # nothing ends a plaintext
             self._state = _State.RAW_TEXT
         return at
+
+
+def language_in(attributes: bytes) -> str:
+    """The language that the attributes of an `<html>` tag name (HTML 3.2.6.1); empty where they name none."""
+    for name, value in _ATTRIBUTES.findall(attributes):
+        if name.lower() == b"lang":
+            return str(value.strip(b"\"'"), "latin-1")
+    return ""
 
 
 def _skip(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:

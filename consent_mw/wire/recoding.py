@@ -9,7 +9,7 @@ Rule: our markup and the page are compressed apart.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from consent_mw.errors import SpoiltBodyError
@@ -29,14 +29,20 @@ _ALWAYS_FINE = 1_048_576
 
 
 class Recoder:
-    """The editor of one page: `decoder` undoes its coding, `coding` is the one it goes out with (empty for none),
-    `length` the bytes it will have as it comes, where that is known."""
+    """The editor of one page: `markup` gives what goes in, for a page in this language; `decoder` undoes its coding,
+    `coding` is the one it goes out with (empty for none), `length` the bytes it will have as it comes, where that is
+    known."""
 
     def __init__(
-        self, markup: bytes, *, decoder: Decoder | None = None, coding: bytes = b"", length: int | None = None
+        self,
+        markup: Callable[[str], bytes],
+        *,
+        decoder: Decoder | None = None,
+        coding: bytes = b"",
+        length: int | None = None,
     ) -> None:
         self._inserter = BannerInserter(markup)
-        self._markup = markup
+        self._apart = False
         self._decoder = decoder
         self._coder = zlib.compressobj(_LEVEL, wbits=_WBITS[coding]) if coding else None
         self._length = length
@@ -95,10 +101,11 @@ class Recoder:
         coder = self._coder
         if coder is None:
             return plain
-        if self._markup:
-            before, found, after = plain.partition(self._markup)
+        markup = self._inserter.inserted
+        if markup and not self._apart:
+            before, found, after = plain.partition(markup)
             if found:
-                self._markup = b""
+                self._apart = True
                 full = zlib.Z_FULL_FLUSH
                 opening = coder.compress(before) + coder.flush(full)
                 return opening + coder.compress(found) + coder.flush(full) + coder.compress(after)

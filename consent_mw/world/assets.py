@@ -18,6 +18,9 @@ CONTENT_TYPES = {
 }
 """What is served, by suffix; a file of another kind in the folder is left alone."""
 
+TOLD = b"const told = null;"
+"""The line of `banner.js` in which the state of one visitor is put where the script is sent with it."""
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -51,6 +54,10 @@ class Assets:
     def url(self, prefix: str, name: str) -> str:
         """Where the file of this plain name (`banner.css`) is served under this prefix. Raises KeyError for none."""
         return f"{prefix.rstrip('/')}/static/{self._names[name]}"
+
+    def source(self, name: str) -> bytes:
+        """The bytes of the file of this plain name. Raises KeyError for none."""
+        return self._assets[self._names[name]].body
 
     def get(self, fingerprinted: str) -> Asset | None:
         """The file of this fingerprinted name."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from consent_mw.core.cases import Case
 from consent_mw.core.compiler import compile_policy
 from consent_mw.core.compiler.cases import compile_cases
+from consent_mw.core.compiler.texts import compile_texts
 from consent_mw.core.document import Document, Kind, Node
 from consent_mw.core.policy import Policy
 from consent_mw.errors import Place, PolicyError, Problem, Severity
@@ -37,12 +38,13 @@ _MISSING = "put it there, or correct the path; it starts at the policy file's fo
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a policy file came to: a Policy unless there were errors, every Problem by place, the text, and the bytes
-    that were read of a file."""
+    that were read of a file. `texts` is the text of the file that `[site] texts` names."""
 
     policy: Policy | None
     problems: tuple[Problem, ...]
     source: str = ""
     data: bytes = b""
+    texts: str = ""
 
 
 def load_policy(path: str | os.PathLike[str]) -> Policy:
@@ -137,8 +139,40 @@ def _parse(text: str, file: str, base: Path | None, digest: str) -> Reading:
     if policy is not None and base is not None:
         policy = _resolved(policy, base)
         problems += _missing_files(policy, document)
+    words = ""
+    if policy is not None and base is not None and policy.site.texts:
+        policy, words, found = _with_texts(policy, _shown_beside(file, document))
+        problems += found
     problems.sort(key=lambda one: (one.place, one.code, one.message))
-    return Reading(policy, tuple(problems), source)
+    return Reading(policy, tuple(problems), source, texts=words)
+
+
+def _with_texts(policy: Policy, shown: str) -> tuple[Policy | None, str, tuple[Problem, ...]]:
+    """The policy with the site's own words, their text, and what is wrong with them: in a file that is told of as
+    `shown`. A file that is not there is told of elsewhere, and changes nothing."""
+    try:
+        data = _bytes_of(policy.site.texts)
+    except FileNotFoundError:
+        return policy, "", ()
+    except (OSError, ValueError) as error:
+        return None, "", (_problem_of(error, shown, "file of texts"),)
+    text = _text_of(data, shown, "file of texts")
+    if isinstance(text, Problem):
+        return None, "", (text,)
+    text = text.removeprefix("\ufeff")
+    document = parse_toml(text, shown, digest_of(data))
+    if isinstance(document, Problem):
+        return None, text, (document,)
+    texts, problems = compile_texts(document, policy)
+    if any(one.severity is Severity.ERROR for one in problems):
+        return None, text, problems
+    return replace(policy, texts=texts, texts_digest=document.digest), text, problems
+
+
+def _shown_beside(file: str, document: Document) -> str:
+    """The texts file as a message names it: as the policy does, seen from where the policy file was named."""
+    named = document.root.entries["site"].node.entries["texts"].node.text
+    return str(Path(file).parent / named)
 
 
 def _text_of(data: bytes, file: str, what: str = "policy file") -> str | Problem:

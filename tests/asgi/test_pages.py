@@ -9,14 +9,17 @@ from html.parser import HTMLParser
 import pytest
 
 from consent_mw.asgi.pages import (
-    banner_markup,
+    View,
+    Words,
+    banner_of,
     data_page,
+    fragment_page,
     message_page,
     policy_page,
     preferences_page,
     receipts_page,
 )
-from consent_mw.asgi.pages.markup import duration, el, label, link, listing, moment
+from consent_mw.asgi.pages.markup import el, link, name_in_words
 from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.decision import Decision, decide
 from consent_mw.core.facts import Facts
@@ -83,6 +86,16 @@ class Files:
 
 
 FILES = Files()
+WORDS = Words()
+
+
+def seen(policy: Policy = POLICY) -> View:
+    return View(policy, FILES, WORDS)
+
+
+def banner_markup(policy: Policy, decision: Decision, *, return_to: str) -> bytes:
+    made = banner_of(seen(policy), decision)
+    return b"" if made is None else made.for_page(return_to)
 
 
 def decided(place: Jurisdiction = EEA, policy: Policy = POLICY, **known: object) -> Decision:
@@ -123,26 +136,27 @@ def preferences(place: Jurisdiction = EEA, policy: Policy = POLICY, saved: bool 
     consent = known.get("consent", NO_CONSENT)
     assert isinstance(consent, Consent)
     decision = decided(place, policy, **known)
-    return Page(preferences_page(policy, decision, consent=consent, return_to="/x", saved=saved, links=FILES))
+    return Page(preferences_page(seen(policy), decision, consent=consent, return_to="/x", saved=saved))
 
 
 def banner(place: Jurisdiction = EEA, policy: Policy = POLICY, **known: object) -> Page:
-    return Page(banner_markup(policy, decided(place, policy, **known), return_to="/x?a", links=FILES))
+    return Page(banner_markup(policy, decided(place, policy, **known), return_to="/x?a"))
 
 
 def every_page(policy: Policy) -> dict[str, bytes]:
     decision = decided(policy=policy, gpc=True, dnt=True)
     claims = {"at": "2026-01-01T00:00:00Z", "purposes": {EVIL: True}, "jws": EVIL, "signals": {"gpc": True}}
     return {
-        "banner": banner_markup(policy, decision, return_to=EVIL, links=FILES),
-        "notice": banner_markup(policy, decided(ELSEWHERE, policy), return_to="/", links=FILES),
+        "banner": banner_markup(policy, decision, return_to=EVIL),
+        "notice": banner_markup(policy, decided(ELSEWHERE, policy), return_to="/"),
         "preferences": preferences_page(
-            policy, decision, consent=Consent(receipt=EVIL), return_to=EVIL, saved=True, links=FILES
+            seen(policy), decision, consent=Consent(receipt=EVIL), return_to=EVIL, saved=True
         ),
-        "policy": policy_page(policy, decision, links=FILES),
-        "receipts": receipts_page(policy, [claims, {}, {"purposes": 5, "signals": []}], links=FILES),
-        "data": data_page(policy, {"x": EVIL}, links=FILES),
-        "message": message_page(policy, "403", EVIL, links=FILES),
+        "policy": policy_page(seen(policy), decision),
+        "receipts": receipts_page(seen(policy), [claims, {}, {"purposes": 5, "signals": []}]),
+        "data": data_page(seen(policy), {"x": EVIL}),
+        "fragment": fragment_page(seen(policy), decision, EVIL),
+        "message": message_page(seen(policy), "preferences.report"),
     }
 
 
@@ -167,18 +181,18 @@ def test_a_notice_can_be_read_or_refused() -> None:
 
 def test_a_banner_says_who_and_what_for() -> None:
     text = banner().text
-    for said in ("Mixmax", "Analytics: Learn which pages are read.", "Cross site", "Segment (US)"):
+    for said in ("Mixmax", "Analytics: Learn which pages are read.", "Cross site", "Segment (United States)"):
         assert said in text
 
 
 def test_no_banner_is_shown_where_none_is_due() -> None:
     consent = answered(analytics=True, cross_site=False)
-    assert banner_markup(POLICY, decided(consent=consent), return_to="/", links=FILES) == b""
+    assert banner_markup(POLICY, decided(consent=consent), return_to="/") == b""
 
 
 def test_a_banner_is_ascii_for_pages_of_any_charset() -> None:
     policy = replace(POLICY, site=replace(POLICY.site, name="Müller – 株式会社"))
-    made = banner_markup(policy, decided(policy=policy), return_to="/", links=FILES)
+    made = banner_markup(policy, decided(policy=policy), return_to="/")
     assert made.isascii()
     assert "Müller – 株式会社" in Page(made).text
 
@@ -230,7 +244,12 @@ def test_every_box_has_a_label_and_every_id_is_its_own() -> None:
 
 def test_the_choices_say_what_stands_since_when_and_by_which_receipt() -> None:
     page = preferences(consent=answered(analytics=True, cross_site=False), saved=True)
-    for said in ("Given for some purposes", moment(NOW - DAY).split(">")[1][:16], "receipt-1", "choice is saved"):
+    for said in (
+        "Given for some purposes",
+        WORDS.moment(NOW - DAY).split(">")[1][:16],
+        "receipt-1",
+        "choice is saved",
+    ):
         assert said in page.text
     assert [one["action"] for one in page.all("form")] == [
         "/_consent/choice", "/_consent/choice", "/_consent/withdraw",
@@ -244,15 +263,17 @@ def test_in_report_mode_nothing_is_asked() -> None:
 
 
 def test_the_policy_page_tells_everything_that_the_rules_do() -> None:
-    page = Page(policy_page(POLICY, decided(dnt=True), links=FILES))
+    page = Page(policy_page(seen(), decided(dnt=True)))
     for said in (
         "_ga and whatever comes after it", "395 days", "__Host-vid", "__Host-consent", "Segment", "cdn.segment.com",
-        "DPF", "event, ip", "nothing optional before a yes", "counts as a no to Cross site", "is not acted on",
-        "We neither rent nor sell", "no rule can show an absence", "Carried out by: answer to Do Not Track",
-        "Carried out by: rules for EEA UK", "Send times", "not offered under EEA UK", "privacy@mixmax.com",
+        "DPF", "what happened and your IP address", "United States",
+        "nothing optional before a yes", "counts as a no to: Cross site", "is not acted on",
+        "We neither rent nor sell", "no rule can show an absence", "Carried out by: Do Not Track",
+        "Carried out by: Rules: EEA UK", "Send times", "not offered under: EEA UK",
+        "European Economic Area and United Kingdom", "privacy@mixmax.com",
     ):  # fmt: skip
         assert said in page.text, said
-    assert {"href": "https://db-ip.com"} in page.all("a")
+    assert {"href": "https://db-ip.com", "lang": "en"} in page.all("a")
     assert {"href": "mailto:privacy@mixmax.com"} in page.all("a")
 
 
@@ -263,10 +284,10 @@ def test_receipts_are_shown_with_their_signed_form() -> None:
         "purposes": {"analytics": True, "x": False},
         "jws": "a.b.c",
     }
-    page = Page(receipts_page(POLICY, [claims], links=FILES))
+    page = Page(receipts_page(seen(), [claims]))
     for said in ("Receipt 1", "r1", "2026-01-01T00:00:00Z", "Analytics", "a.b.c"):
         assert said in page.text
-    assert "no receipt for this browser" in Page(receipts_page(POLICY, [], links=FILES)).text
+    assert "no receipt for this browser" in Page(receipts_page(seen(), [])).text
 
 
 HOSTILE = replace(
@@ -284,7 +305,7 @@ HOSTILE = replace(
 def test_what_is_not_ours_is_escaped(name: str) -> None:
     made = every_page(HOSTILE)[name]
     page = Page(made)
-    assert [one.get("src") for one in page.all("script")] == [FILES.script]
+    assert [one.get("src") for one in page.all("script")] == [FILES.script] * (name != "fragment")
     assert b"<script>" not in made
     assert not [one for one in page.all("a") if (one.get("href") or "").startswith(("javascript:", "data:"))]
     assert [one["href"] for one in page.all("link")] == [FILES.style]
@@ -302,25 +323,29 @@ def test_no_page_has_inline_style_or_script(name: str) -> None:
     assert not re.search(rb"\{[a-z.]+\}", made)
 
 
-@pytest.mark.parametrize("name", [name for name in every_page(POLICY) if name not in ("banner", "notice")])
+@pytest.mark.parametrize(
+    "name", [name for name in every_page(POLICY) if name not in ("banner", "notice", "fragment")]
+)
 def test_every_page_has_its_landmarks_and_the_sites_own_look(name: str) -> None:
     site = replace(POLICY.site, stylesheet="/brand.css", logo="/logo.svg")
     page = Page(every_page(replace(POLICY, site=site))[name])
     names = [tag for tag, _ in page.elements]
     assert [names.count(one) for one in ("html", "header", "nav", "main", "footer", "h1", "title")] == [1] * 7
-    assert page.all("html") == [{"lang": "en"}]
+    assert page.all("html") == [{"lang": "en", "dir": "ltr"}]
     assert [one["href"] for one in page.all("link")] == [FILES.style, "/brand.css"]
     assert page.all("img") == [{"src": "/logo.svg", "alt": ""}]
     assert "Mixmax" in page.text
 
 
 def test_lengths_names_and_moments_read_well() -> None:
-    assert [duration(one) for one in (395 * DAY, DAY, 3600, 90, 0)] == [
+    assert [WORDS.duration(one) for one in (395 * DAY, DAY, 3600, 90, 0)] == [
         "395 days", "1 day", "1 hour", "90 seconds", "0 seconds",
     ]  # fmt: skip
-    assert [label(one) for one in ("cross_site", "eea_uk", "ads", "")] == ["Cross site", "EEA UK", "Ads", ""]
-    assert [listing(one) for one in ((), ("a",), ("a", "b"), ("a", "b", "c"))] == ["", "a", "a and b", "a, b and c"]
-    assert [moment(one) for one in (0, -1, 10**18)] == ["", "", ""]
+    assert [name_in_words(one) for one in ("cross_site", "eea_uk", "ads", "")] == ["Cross site", "EEA UK", "Ads", ""]
+    assert [WORDS.listing(one) for one in ((), ("a",), ("a", "b"), ("a", "b", "c"))] == [
+        "", "a", "a and b", "a, b, and c",
+    ]  # fmt: skip
+    assert [WORDS.moment(one) for one in (0, -1, 10**18)] == ["", "", ""]
 
 
 def test_a_link_that_leads_elsewhere_than_the_web_is_text() -> None:

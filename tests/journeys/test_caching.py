@@ -62,7 +62,7 @@ def test_a_tag_of_the_same_decision_asks_for_the_sites_own_and_gets_a_304(form: 
     assert conditions(form) == {b"if-none-match": [b'"v1"']}
     assert answer.status == 304
     assert (answer.body, answer.one(b"etag")) == (b"", tag.encode())
-    assert answer.all(b"vary") == [b"Origin, Cookie, DNT, Sec-GPC, Accept-Encoding"]
+    assert answer.all(b"vary") == [b"Origin, Cookie, DNT, Sec-GPC, Accept-Encoding, Accept-Language"]
     assert answer.all(b"cache-control") == [b"private, no-cache"]
     assert (answer.all(b"set-cookie"), answer.all(b"expires"), answer.all(b"content-length")) == ([], [], [])
     assert answer.one(b"tk") == b"N;none"

@@ -25,7 +25,7 @@ PAGE = b"<!doctype html><html><head><title>T</title></head><body><table>" + ROWS
 TINY = b"<!doctype html><title>t</title><p>tiny"
 BROWSERS = "gzip, deflate, br, zstd"
 PLAIN_VARY = [b"Cookie, DNT, Sec-GPC"]
-CODED_VARY = [b"Cookie, DNT, Sec-GPC, Accept-Encoding"]
+CODED_VARY = [b"Cookie, DNT, Sec-GPC, Accept-Encoding, Accept-Language"]
 
 
 @pytest.fixture(scope="module", params=["middleware", "sidecar"])
@@ -97,7 +97,7 @@ def test_an_edited_page_goes_out_as_the_browser_takes_it(
     answer = form.ask(accept_encoding=said)
     assert is_edited(undone(answer))
     assert answer.one(b"content-encoding") == coding
-    assert answer.all(b"vary") == [b"Origin, Cookie, DNT, Sec-GPC, Accept-Encoding"]
+    assert answer.all(b"vary") == [b"Origin, Cookie, DNT, Sec-GPC, Accept-Encoding, Accept-Language"]
     assert answer.one(b"content-length") is None
     assert (answer.one(b"etag") or b"").startswith(b'W/"1-cmws')
 

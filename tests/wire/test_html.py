@@ -13,7 +13,7 @@ HEAD = b"<!doctype html><html><head><title>T</title></head>"
 
 
 def inserted(*chunks: bytes) -> bytes:
-    inserter = BannerInserter(MARK)
+    inserter = BannerInserter(lambda _: MARK)
     return b"".join([inserter.feed(chunk) for chunk in chunks]) + inserter.finish()
 
 
@@ -105,7 +105,7 @@ def test_the_banner_stands_where_the_body_begins(name: str) -> None:
 
 
 def test_what_follows_the_banner_passes_at_once() -> None:
-    inserter = BannerInserter(MARK)
+    inserter = BannerInserter(lambda _: MARK)
     assert inserter.feed(HEAD + b"<body>") == HEAD + b"<body>" + MARK
     for chunk in (b"<", b"<!-", b"</scrip", b"\0"):
         assert inserter.feed(chunk) == chunk
@@ -126,10 +126,10 @@ PIECES = st.sampled_from(
 def test_without_the_banner_every_page_is_what_it_was(pieces: list[bytes]) -> None:
     page = b"".join(pieces)
     mark = b"\x01\x02banner\x02\x01"
-    inserter = BannerInserter(mark)
+    inserter = BannerInserter(lambda _: mark)
     edited = b"".join([inserter.feed(piece) for piece in pieces]) + inserter.finish()
     assert edited.replace(mark, b"", 1) == page
-    whole = BannerInserter(mark)
+    whole = BannerInserter(lambda _: mark)
     assert whole.feed(page) + whole.finish() == edited
 
 
@@ -137,7 +137,7 @@ def test_without_the_banner_every_page_is_what_it_was(pieces: list[bytes]) -> No
     "opening", [b"<head><script>", b"<!--", b"<title>", b"<meta content='", b"<style>", b"<?", b"<template>x", b" "]
 )
 def test_no_more_than_a_name_is_held_back(opening: bytes) -> None:
-    inserter = BannerInserter(MARK)
+    inserter = BannerInserter(lambda _: MARK)
     fed = given_out = 0
     for chunk in [opening, *[b" abc-abc abc" * 400] * 50]:
         fed += len(chunk)

@@ -2,95 +2,133 @@
 
 Rule: yes and no stand side by side in the same form, size and colour; the purposes are one link away.
 Rule: the markup is ASCII, so that it reads the same in whatever charset the page has.
+Rule: it is the same for everybody whom a decision asks alike; only the path to return to is put in for each page.
 """
 
 from __future__ import annotations
 
+from html import escape
+from typing import Final
 from urllib.parse import quote
 
-from consent_mw.asgi.pages.markup import Markup, bullets, el, join, label, link, listing
-from consent_mw.asgi.pages.shell import Links, prefix_of, script_of, sentence
+from consent_mw.asgi.pages.markup import Markup, bullets, el, join, link, sound_address
+from consent_mw.asgi.pages.shell import View, script_of, stylesheets
 from consent_mw.asgi.pages.signals import sent, signal_sentence
-from consent_mw.asgi.pages.texts import LANGUAGE, say
 from consent_mw.core.decision import Decision
-from consent_mw.core.policy import Policy
+from consent_mw.core.policy import Purpose
+from consent_mw.core.terms import Status
 
-VENDORS_NAMED = 4
+VENDORS_NAMED: Final = 4
 """How many vendors the banner names; where there are more it says how many, and the policy page names all."""
 
+_PATH: Final = "\x01"
+_QUOTED: Final = "\x02"
+"""Where the path to return to comes: as an attribute has it, and as a query does. No text has control characters."""
 
-def banner_markup(policy: Policy, decision: Decision, *, return_to: str, links: Links) -> bytes:
-    """The banner that this decision asks for, with its stylesheet and script; empty where none is due."""
-    if not (decision.ask or decision.notice):
-        return b""
-    section = el(
+
+class Banner:
+    """The banner that a decision asks for, in one language; made once, put into many pages."""
+
+    def __init__(self, view: View, decision: Decision) -> None:
+        markup = _markup(view, decision).encode("ascii", "xmlcharrefreplace").decode()
+        self._parts = tuple(tuple(one.split(_QUOTED)) for one in markup.split(_PATH))
+
+    def for_page(self, path: str) -> bytes:
+        """The banner for the page at this path and query, with its stylesheet and script."""
+        shown, quoted = escape(path), escape(quote(path, safe="/"))
+        joined = shown.join(quoted.join(part) for part in self._parts)
+        return joined.encode("ascii", "xmlcharrefreplace")
+
+
+def banner_of(view: View, decision: Decision) -> Banner | None:
+    """The banner that this decision asks for; None where none is due."""
+    return Banner(view, decision) if decision.ask or decision.notice else None
+
+
+def banner_section(view: View, decision: Decision, path: str = _PATH, quoted: str = _QUOTED) -> Markup:
+    """The banner itself, without its files; `path` is where it leads back to, `quoted` the same in a query."""
+    words = view.words
+    return el(
         "section",
-        el("div", *_told(policy, decision, return_to), class_="cmw-told"),
-        _form(policy, decision, return_to),
+        el("div", *_told(view, decision, quoted), class_="cmw-told"),
+        _form(view, decision, path, quoted),
         id="cmw-banner",
         role="region",
-        aria_label=say("banner.label"),
-        lang=LANGUAGE,
-        dir="ltr",
-        data_saved=say("banner.saved"),
+        aria_label=words.say("banner.label"),
+        lang=words.language,
+        dir=words.direction,
+        data_saved=words.say("banner.saved"),
     )
-    style = el("link", rel="stylesheet", href=links.style)
-    return join(style, section, script_of(links, decision)).encode("ascii", "xmlcharrefreplace")
 
 
-def preferences_address(policy: Policy, return_to: str) -> str:
-    """The page of choices, which leads back to this path."""
-    address = f"{prefix_of(policy)}/preferences"
-    return f"{address}?return={quote(return_to, safe='/')}" if return_to else address
+def _markup(view: View, decision: Decision) -> Markup:
+    return join(stylesheets(view), banner_section(view, decision), script_of(view.links, decision))
 
 
-def _told(policy: Policy, decision: Decision, return_to: str) -> list[str]:
-    site = policy.site.name
+def _told(view: View, decision: Decision, quoted: str) -> list[str]:
+    words, site = view.words, view.policy.site
     kind = "ask" if decision.ask else "notice"
-    asked = [one for one in policy.optional_purposes if decision.ask or decision.allows(one.name)]
-    told: list[str] = [el("h2", say(f"banner.{kind}.title", site=site))]
+    asked = [one for one in view.policy.optional_purposes if decision.ask or decision.allows(one.name)]
+    told: list[str] = [el("img", src=site.logo, alt="", height="24", width="128")] if sound_address(site.logo) else []
+    told.append(el("h2", words.say(f"banner.{kind}.title", site=site.name)))
+    if decision.status is Status.OUTDATED:
+        told.append(el("p", words.say("banner.changed"), class_="cmw-signal"))
     if asked:
-        told.append(el("p", say(f"banner.{kind}.text", site=site)))
-        told.append(bullets(*(join(el("b", label(one.name)), f": {one.text}" if one.text else "") for one in asked)))
-        told.append(el("p", _receivers(policy, frozenset(one.name for one in asked))))
+        told.append(el("p", words.say(f"banner.{kind}.text", site=site.name)))
+        told.append(bullets(*(_purpose(view, one) for one in asked)))
+        told.append(el("p", _receivers(view, frozenset(one.name for one in asked))))
     else:
-        told.append(el("p", say("banner.nothing", site=site)))
-    told += [el("p", signal_sentence(policy, decision, one), class_="cmw-signal") for one in sent(decision)]
-    told.append(el("p", _later(policy, return_to)))
+        told.append(el("p", words.say("banner.nothing", site=site.name)))
+    told += [el("p", signal_sentence(view, decision, one), class_="cmw-signal") for one in sent(decision)]
+    told.append(el("p", _later(view, quoted)))
     return told
 
 
-def _receivers(policy: Policy, purposes: frozenset[str]) -> str:
-    names = tuple(
-        label(one.name) + (f" ({one.country})" if one.country else "")
-        for one in policy.vendors
+def _purpose(view: View, purpose: Purpose) -> Markup:
+    text = view.words.purpose(purpose)
+    return join(el("b", view.words.label(purpose.name)), f": {text}" if text else "")
+
+
+def _receivers(view: View, purposes: frozenset[str]) -> str:
+    words = view.words
+    names = [
+        words.label(one.name) + (f" ({words.region(one.country)})" if one.country else "")
+        for one in view.policy.vendors
         if one.purpose in purposes
-    )
+    ]
     if not names:
-        return say("banner.nobody")
-    shown = names if len(names) <= VENDORS_NAMED else (*names[:VENDORS_NAMED], f"{len(names) - VENDORS_NAMED} more")
-    return say("banner.who", vendors=listing(shown))
+        return words.say("banner.nobody")
+    if len(names) > VENDORS_NAMED:
+        names[VENDORS_NAMED:] = [words.say("banner.more", number=str(len(names) - VENDORS_NAMED))]
+    return words.say("banner.who", vendors=words.listing(names))
 
 
-def _later(policy: Policy, return_to: str) -> Markup:
-    return sentence(
+def _preferences(view: View, quoted: str) -> str:
+    """The page of choices, which leads back to the page that the banner is on."""
+    return f"{view.prefix}/preferences?return={quoted}"
+
+
+def _later(view: View, quoted: str) -> Markup:
+    words = view.words
+    return words.sentence(
         "banner.later",
-        preferences=link(preferences_address(policy, return_to), say("link.preferences")),
-        policy=link(f"{prefix_of(policy)}/policy", say("link.policy")),
+        preferences=link(_preferences(view, quoted), words.say("link.preferences")),
+        policy=link(view.address("policy"), words.say("link.policy")),
     )
 
 
-def _form(policy: Policy, decision: Decision, return_to: str) -> Markup:
+def _form(view: View, decision: Decision, path: str, quoted: str) -> Markup:
+    words = view.words
     if decision.ask:
-        first = el("button", say("choice.accept"), type="submit", name="all", value="accept")
+        first = el("button", words.say("choice.accept"), type="submit", name="all", value="accept")
     else:
-        first = el("button", say("choice.seen"), type="submit", name="seen", value="1")
+        first = el("button", words.say("choice.seen"), type="submit", name="seen", value="1")
     return el(
         "form",
-        el("input", type="hidden", name="return", value=return_to),
+        el("input", type="hidden", name="return", value=path),
         first,
-        el("button", say("choice.reject"), type="submit", name="all", value="reject"),
-        link(preferences_address(policy, return_to), say("banner.preferences")),
+        el("button", words.say("choice.reject"), type="submit", name="all", value="reject"),
+        link(_preferences(view, quoted), words.say("banner.preferences")),
         method="post",
-        action=f"{prefix_of(policy)}/choice",
+        action=f"{view.prefix}/choice",
     )

@@ -6,11 +6,8 @@ Rule: a link leads to http, https, mailto or a path, or it is no link.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from html import escape
 from urllib.parse import urlsplit
-
-from consent_mw.core.policy import DAY
 
 _VOID = frozenset({"br", "img", "input", "link", "meta"})
 _CODES = frozenset({"ca", "ccpa", "ch", "eea", "eu", "gb", "gdpr", "uk", "us", "usa"})
@@ -78,34 +75,9 @@ def table(caption: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -
     return el("div", inner, class_="cmw-wide", tabindex="0", role="region", aria_label=caption)
 
 
-def moment(seconds: int) -> str:
-    """A point in time (seconds since 1970) for people, or nothing where it is none."""
-    try:
-        when = datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return ""
-    return el("time", f"{when:%Y-%m-%d %H:%M} UTC", datetime=f"{when:%Y-%m-%dT%H:%M:%SZ}") if seconds > 0 else ""
-
-
-def duration(seconds: int) -> str:
-    """A length of time in its largest whole unit."""
-    for size, unit in ((DAY, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
-        if seconds >= size and seconds % size == 0:
-            count = seconds // size
-            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-    return "0 seconds"
-
-
-def label(name: str) -> str:
+def name_in_words(name: str) -> str:
     """A policy's name (`cross_site`) as words to read (`Cross site`); codes of regions (`eea_uk`) are capitals."""
     words = name.replace("_", " ").strip()
     first, *rest = words.split() or [""]
     capital = (first[:1].upper() + first[1:], *rest)
     return " ".join(word.upper() if word.lower() in _CODES else word for word in capital)
-
-
-def listing(names: tuple[str, ...]) -> str:
-    """Names in a sentence: `a, b and c`."""
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -3,159 +3,163 @@
 from __future__ import annotations
 
 from consent_mw.asgi.pages.clauses import clauses_section
-from consent_mw.asgi.pages.markup import Markup, bullets, duration, el, facts, join, label, listing, table
-from consent_mw.asgi.pages.preferences import signal_lines, verdict_of
-from consent_mw.asgi.pages.shell import Links, page, sentence
-from consent_mw.asgi.pages.texts import say
+from consent_mw.asgi.pages.markup import Markup, bullets, el, facts, join, table
+from consent_mw.asgi.pages.preferences import verdict_of
+from consent_mw.asgi.pages.shell import View, page
+from consent_mw.asgi.pages.signals import signal_lines
+from consent_mw.asgi.pages.words import SIGNALS
 from consent_mw.core.decision import Decision
-from consent_mw.core.policy import ANYWHERE, CookieRule, Jurisdiction, Policy, SignalEffect, SignalRule, Vendor
+from consent_mw.core.policy import CookieRule, SignalEffect, SignalRule, Vendor
 from consent_mw.core.terms import Effect, Mode, Signal
 
 
-def policy_page(policy: Policy, decision: Decision, *, links: Links) -> bytes:
+def policy_page(view: View, decision: Decision) -> bytes:
     """Everything that the policy does, and what of it applies to this visitor."""
-    content = [el("p", say("policy.intro", site=policy.site.name))]
+    words, policy = view.words, view.policy
+    content = [el("p", words.say("policy.intro", site=policy.site.name))]
     if policy.mode is Mode.REPORT:
-        content.append(el("p", say("preferences.report", site=policy.site.name), class_="cmw-card"))
+        content.append(el("p", words.say("preferences.report", site=policy.site.name), class_="cmw-card"))
     content += [
-        _section("purposes", _purposes(policy, decision)),
-        _section("cookies", _cookies(policy)),
-        _section("vendors", _vendors(policy, decision)),
-        _section("jurisdictions", _jurisdictions(policy, decision)),
-        _section("signals", _signals(policy, decision)),
-        _section("features", _features(policy)) if policy.features else Markup(),
-        _section("retention", _retention(policy)),
-        _section("clauses", clauses_section(policy)) if policy.clauses else Markup(),
+        _section(view, "purposes", _purposes(view, decision)),
+        _section(view, "cookies", _cookies(view)),
+        _section(view, "vendors", _vendors(view, decision)),
+        _section(view, "places", _places(view, decision)),
+        _section(view, "signals", _signals(view, decision)),
+        _section(view, "features", _features(view)) if policy.features else Markup(),
+        _section(view, "records", _records(view)),
+        _section(view, "clauses", clauses_section(view)) if policy.clauses else Markup(),
     ]
-    return page(policy, say("policy.title"), *content, links=links, here="policy", decision=decision)
+    return page(view, words.say("nav.policy"), *content, here="policy", decision=decision)
 
 
-def _section(name: str, *content: str) -> Markup:
-    heading = el("h2", say(f"policy.{name}"), id=f"{name}-heading")
+def _section(view: View, name: str, *content: str) -> Markup:
+    heading = el("h2", view.words.say(f"{name}.title"), id=f"{name}-heading")
     return el("section", heading, *content, id=name, aria_labelledby=f"{name}-heading")
 
 
-def _purposes(policy: Policy, decision: Decision) -> Markup:
-    rows: list[tuple[str, ...]] = [(label(one.name), one.text, verdict_of(decision, one)) for one in policy.purposes]
-    return table(say("policy.purposes"), (say("policy.purpose"), say("policy.what"), say("policy.for-you")), rows)
+def _purposes(view: View, decision: Decision) -> Markup:
+    words = view.words
+    rows: list[tuple[str, ...]] = [
+        (words.label(one.name), words.purpose(one), verdict_of(view, decision, one)) for one in view.policy.purposes
+    ]
+    columns = (words.say("purposes.purpose"), words.say("purposes.what"), words.say("purposes.now"))
+    return table(words.say("purposes.title"), columns, rows)
 
 
-def _cookies(policy: Policy) -> Markup:
-    rows: list[tuple[str, ...]] = []
+def _cookies(view: View) -> Markup:
+    words, policy = view.words, view.policy
     own = "__Secure-consent" if policy.site.cookie_domain else "__Host-consent"
     essential = next((one.name for one in policy.purposes if one.essential), "")
-    rows.append((sentence("policy.cookie.own", name=el("code", own)), label(essential), duration(400 * 86_400)))
+    named = words.sentence("cookies.own", name=el("code", own))
+    rows: list[tuple[str, ...]] = [(named, words.label(essential), words.duration(400 * 86_400))]
     rule = policy.identifier
     if rule is not None:
-        rows.append(
-            (sentence("policy.identifier", name=el("code", rule.cookie)), label(rule.purpose), duration(rule.lasts))
-        )
-    rows += [_cookie(one) for one in policy.cookies]
-    columns = (say("policy.cookie"), say("policy.purpose"), say("policy.lasts"))
-    unlisted = "policy.unlisted.kept" if policy.keep_unlisted else "policy.unlisted"
-    return join(table(say("policy.cookies"), columns, rows), el("p", say(unlisted), class_="cmw-muted"))
+        named = words.sentence("cookies.identifier", name=el("code", rule.cookie))
+        rows.append((named, words.label(rule.purpose), words.duration(rule.lasts)))
+    rows += [_cookie(view, one) for one in policy.cookies]
+    columns = (words.say("cookies.name"), words.say("purposes.purpose"), words.say("cookies.lasts"))
+    unlisted = "cookies.kept" if policy.keep_unlisted else "cookies.unlisted"
+    return join(table(words.say("cookies.title"), columns, rows), el("p", words.say(unlisted), class_="cmw-muted"))
 
 
-def _cookie(rule: CookieRule) -> tuple[str, ...]:
+def _cookie(view: View, rule: CookieRule) -> tuple[str, ...]:
+    words = view.words
     begins = rule.pattern.endswith("*")
     stem = el("code", rule.pattern[:-1] if begins else rule.pattern)
-    name = sentence("policy.cookie.begins", name=stem) if begins else stem
-    lasts = say("policy.lasts.session") if rule.lasts is None else duration(rule.lasts)
-    return name, label(rule.purpose), lasts
+    name = words.sentence("cookies.begins", name=stem) if begins else stem
+    lasts = words.say("cookies.session") if rule.lasts is None else words.duration(rule.lasts)
+    return name, words.label(rule.purpose), lasts
 
 
-def _vendors(policy: Policy, decision: Decision) -> Markup:
-    if not policy.vendors:
-        return el("p", say("policy.vendors.none"))
-    return join(*(_vendor(one, policy, decision) for one in policy.vendors))
+def _vendors(view: View, decision: Decision) -> Markup:
+    if not view.policy.vendors:
+        return el("p", view.words.say("vendors.none"))
+    return join(*(_vendor(view, one, decision) for one in view.policy.vendors))
 
 
-def _vendor(vendor: Vendor, policy: Policy, decision: Decision) -> Markup:
+def _vendor(view: View, vendor: Vendor, decision: Decision) -> Markup:
+    words = view.words
     fields = [
         (
-            say("policy.vendor.fields", jurisdiction=label(place.name)),
-            ", ".join(vendor.fields_for(place.name)) or say("policy.nothing"),
+            words.say("vendors.fields", jurisdiction=words.label(place.name)),
+            words.fields(vendor.fields_for(place.name)),
         )
-        for place in policy.jurisdictions
+        for place in view.policy.jurisdictions
     ]
-    now = ", ".join(decision.fields.get(vendor.name, ())) or say("policy.nothing")
     told = facts(
-        (say("policy.purpose"), label(vendor.purpose)),
-        (say("policy.vendor.where"), vendor.country),
-        (say("policy.vendor.basis"), vendor.transfer_basis),
-        (say("policy.vendor.hosts"), ", ".join(vendor.hosts)),
+        (words.say("purposes.purpose"), words.label(vendor.purpose)),
+        (words.say("vendors.country"), words.region(vendor.country) if vendor.country else ""),
+        (words.say("vendors.basis"), vendor.transfer_basis),
+        (words.say("vendors.hosts"), ", ".join(vendor.hosts)),
         *fields,
-        (say("policy.vendor.now"), now),
+        (words.say("vendors.now"), words.fields(decision.fields.get(vendor.name, ()))),
     )
-    return el("div", el("h3", label(vendor.name)), told, class_="cmw-card")
+    return el("div", el("h3", words.label(vendor.name)), told, class_="cmw-card")
 
 
-def _jurisdictions(policy: Policy, decision: Decision) -> Markup:
-    rows: list[tuple[str, ...]] = [
-        (
-            say("policy.yours", jurisdiction=label(one.name)) if one is decision.jurisdiction else label(one.name),
-            _regions(one),
-            say(f"regime.{one.regime.value}"),
-            duration(one.lasts),
-        )
-        for one in policy.jurisdictions
-    ]
-    columns = (say("policy.region"), say("policy.where"), say("policy.regime"), say("policy.asked"))
-    return table(say("policy.jurisdictions"), columns, rows)
+def _places(view: View, decision: Decision) -> Markup:
+    words = view.words
+    rows: list[tuple[str, ...]] = []
+    for one in view.policy.jurisdictions:
+        name = words.label(one.name)
+        shown = words.say("places.yours", jurisdiction=name) if one is decision.jurisdiction else name
+        where = words.listing([words.region(code) for code in one.declared])
+        rows.append((shown, where, words.say(f"regime.{one.regime.value}"), words.duration(one.lasts)))
+    columns = tuple(words.say(f"places.{one}") for one in ("rules", "where", "regime", "asked"))
+    return table(words.say("places.title"), columns, rows)
 
 
-def _regions(place: Jurisdiction) -> str:
-    return ", ".join(say("policy.anywhere") if one == ANYWHERE else one for one in place.declared)
+def _signals(view: View, decision: Decision) -> Markup:
+    now = dict(signal_lines(view, decision))
+    shown = []
+    for signal in (Signal.GPC, Signal.DNT):
+        answers = _answers(view, view.policy.signals.get(signal))
+        here = (view.words.say("purposes.now"), now[SIGNALS[signal]])
+        shown.append(el("div", el("h3", SIGNALS[signal]), facts(*answers, here), class_="cmw-card"))
+    return join(*shown)
 
 
-def _signals(policy: Policy, decision: Decision) -> Markup:
-    return join(*(_signal(one, policy, decision) for one in (Signal.GPC, Signal.DNT)))
-
-
-def _signal(signal: Signal, policy: Policy, decision: Decision) -> Markup:
-    rule = policy.signals.get(signal)
-    now = dict(signal_lines(policy, decision))[say(f"signal.{signal.value}")]
-    heading = el("h3", say(f"signal.{signal.value}"))
-    return el("div", heading, facts(*_answers(rule, policy), (say("policy.for-you"), now)), class_="cmw-card")
-
-
-def _answers(rule: SignalRule | None, policy: Policy) -> list[tuple[str, str]]:
+def _answers(view: View, rule: SignalRule | None) -> list[tuple[str, str]]:
     """How the signal is answered in each jurisdiction that answers it differently, then everywhere else."""
+    words = view.words
     if rule is None:
-        return [(say("policy.signal.everywhere"), say("policy.signal.ignored"))]
+        return [(words.say("signals.everywhere"), words.say("signals.ignored"))]
     special = [
-        (label(one.name), _effect(rule.overrides[one.name], rule))
-        for one in policy.jurisdictions
+        (words.label(one.name), _effect(view, rule.overrides[one.name], rule))
+        for one in view.policy.jurisdictions
         if one.name in rule.overrides
     ]
-    rest = "policy.signal.elsewhere" if special else "policy.signal.everywhere"
-    return [*special, (say(rest), _effect(rule.everywhere, rule))]
+    rest = "signals.elsewhere" if special else "signals.everywhere"
+    return [*special, (words.say(rest), _effect(view, rule.everywhere, rule))]
 
 
-def _effect(effect: SignalEffect, rule: SignalRule) -> str:
+def _effect(view: View, effect: SignalEffect, rule: SignalRule) -> str:
+    words = view.words
     if effect.effect is Effect.IGNORE:
-        return say("policy.signal.ignored")
-    key = "policy.signal.yields" if rule.yields_to_consent else "policy.signal.refuses"
-    return say(key, purposes=listing(tuple(map(label, sorted(effect.purposes)))))
+        return words.say("signals.ignored")
+    key = "signals.yields" if rule.yields_to_consent else "signals.refuses"
+    return words.say(key, purposes=words.labels(sorted(effect.purposes)))
 
 
-def _features(policy: Policy) -> Markup:
+def _features(view: View) -> Markup:
+    words = view.words
     items = []
-    for one in policy.features:
-        denied = tuple(label(place.name) for place in policy.jurisdictions if place.name in one.denied_in)
+    for one in view.policy.features:
+        purpose = words.label(one.purpose)
+        denied = [place.name for place in view.policy.jurisdictions if place.name in one.denied_in]
         if denied:
-            told = say("policy.feature.denied", purpose=label(one.purpose), jurisdictions=listing(denied))
+            told = words.say("features.denied", purpose=purpose, jurisdictions=words.labels(denied))
         else:
-            told = say("policy.feature", purpose=label(one.purpose))
-        items.append(join(el("b", label(one.name)), f": {told}"))
+            told = words.say("features.needs", purpose=purpose)
+        items.append(join(el("b", words.label(one.name)), f": {told}"))
     return bullets(*items)
 
 
-def _retention(policy: Policy) -> Markup:
-    kept = policy.retention
+def _records(view: View) -> Markup:
+    words, kept = view.words, view.policy.retention
     return facts(
-        (say("policy.retention.receipts"), duration(kept.receipts)),
-        (say("policy.retention.ledger"), duration(kept.ledger)),
-        (say("policy.retention.dead"), duration(kept.dead_letters)),
-        (say("policy.retention.statistics"), duration(kept.statistics)),
+        (words.say("records.receipts"), words.duration(kept.receipts)),
+        (words.say("records.ledger"), words.duration(kept.ledger)),
+        (words.say("records.dead"), words.duration(kept.dead_letters)),
+        (words.say("records.statistics"), words.duration(kept.statistics)),
     )

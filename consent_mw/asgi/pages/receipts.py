@@ -1,70 +1,116 @@
-"""The pages of a person's own records: receipts of choices, and all that is stored."""
+"""The pages of a person's own records: receipts of choices, and all that is stored.
+
+Rule: whatever is stored is shown, also what these pages have no words for.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from typing import Final
 
-from consent_mw.asgi.pages.markup import Markup, el, facts, label, link, listing
-from consent_mw.asgi.pages.shell import Links, page, prefix_of, sentence
-from consent_mw.asgi.pages.texts import say
-from consent_mw.core.policy import Policy
+from consent_mw.asgi.pages.markup import Markup, bullets, el, facts, link, name_in_words
+from consent_mw.asgi.pages.shell import View, page
+
+DEEPEST: Final = 12
+"""Levels of what is stored that are shown one in the other; what lies deeper is in the file to download."""
+
+_WORDS: Final = {
+    "identifier": "data.identifier", "consent": "status.title", "receipts": "records.receipts",
+    "purposes": "purposes.title", "at": "status.at", "revision": "foot.revision", "signals": "signals.title",
+    "jurisdiction": "status.region", "receipt": "receipts.id", "previous": "receipts.previous",
+    "jws": "receipts.signed", "country": "field.country", "user_id": "field.user_id", "name": "field.name",
+    "email": "field.email", "visitor_id": "field.visitor_id",
+}  # fmt: skip
+"""The members of what is stored that have words of their own."""
 
 
-def receipts_page(policy: Policy, receipts: Sequence[Mapping[str, object]], *, links: Links) -> bytes:
+def receipts_page(view: View, receipts: Sequence[Mapping[str, object]]) -> bytes:
     """The receipts of this browser, in the order given: their claims, and `jws`, the signed form."""
-    keys = link(f"{prefix_of(policy)}/keys.json", say("receipts.keys"))
-    content: list[str] = [el("p", sentence("receipts.intro", keys=keys))]
+    words = view.words
+    keys = link(f"{view.prefix}/keys.json", "keys.json")
+    content: list[str] = [el("p", words.sentence("receipts.intro", keys=keys))]
     if not receipts:
-        content.append(el("p", say("receipts.none"), class_="cmw-card"))
+        content.append(el("p", words.say("receipts.none"), class_="cmw-card"))
     for number, claims in zip(range(len(receipts), 0, -1), receipts, strict=True):
-        content.append(_receipt(number, claims))
-    return page(policy, say("receipts.title"), *content, links=links, here="receipts")
+        content.append(_receipt(view, number, claims))
+    return page(view, words.say("nav.receipts"), *content, here="receipts")
 
 
-def data_page(policy: Policy, stored: Mapping[str, object], *, links: Links) -> bytes:
-    """All that is stored about this browser, with the way to erase it."""
-    record = json.dumps(stored, ensure_ascii=False, indent=2, default=str)
-    return page(
-        policy,
-        say("data.title"),
-        el("p", say("data.intro")),
-        el("textarea", record, readonly=True, rows="16", spellcheck="false", aria_label=say("data.stored")),
-        el("h2", say("data.erase")),
-        el("p", say("data.erase.text")),
+def data_page(view: View, stored: Mapping[str, object], *, erased: bool = False) -> bytes:
+    """All that is stored about this browser, with the ways to keep it and to erase it."""
+    words = view.words
+    content: list[str] = []
+    if erased:
+        content.append(el("p", words.say("erase.done"), role="status", class_="cmw-saved"))
+    if _holds(stored):
+        download = view.address("data", format="json")
+        content += [el("p", words.say("data.intro")), _shown(view, stored, DEEPEST)]
+        content.append(el("p", link(download, words.say("data.download"), download="data.json")))
+    else:
+        content.append(el("p", words.say("data.nothing"), class_="cmw-card"))
+    content += [
+        el("h2", words.say("erase.title")),
+        el("p", words.say("erase.text")),
         el(
             "form",
-            el("input", type="hidden", name="return", value=f"{prefix_of(policy)}/data"),
-            el("div", el("button", say("data.erase"), type="submit", class_="cmw-quiet"), class_="cmw-buttons"),
+            el("input", type="hidden", name="return", value=view.address("data", erased="1")),
+            el(
+                "div", el("button", words.say("erase.title"), type="submit", class_="cmw-quiet"), class_="cmw-buttons"
+            ),
             method="post",
-            action=f"{prefix_of(policy)}/erase",
+            action=f"{view.prefix}/erase",
         ),
-        links=links,
-        here="data",
-    )
+    ]
+    return page(view, words.say("nav.data"), *content, here="data")
 
 
-def _receipt(number: int, claims: Mapping[str, object]) -> Markup:
-    title = say("receipts.receipt", number=str(number))
+def _holds(value: object) -> bool:
+    """Whether anything is stored in this value, however deep."""
+    if isinstance(value, Mapping):
+        return any(_holds(one) for one in value.values())
+    if isinstance(value, list | tuple):
+        return any(_holds(one) for one in value)
+    return value not in (None, "", False)
+
+
+def _shown(view: View, value: object, levels: int) -> str:
+    """A value of what is stored, as a person reads it."""
+    if isinstance(value, Mapping) and levels:
+        return facts(*((_named(view, str(name)), _shown(view, one, levels - 1)) for name, one in value.items()))
+    if isinstance(value, list | tuple) and levels:
+        return bullets(*(_shown(view, one, levels - 1) for one in value)) if value else ""
+    if isinstance(value, bool):
+        return view.words.say("now.on" if value else "now.off")
+    return "" if value is None else str(value)
+
+
+def _named(view: View, name: str) -> str:
+    known = _WORDS.get(name)
+    return view.words.say(known) if known else name_in_words(name)
+
+
+def _receipt(view: View, number: int, claims: Mapping[str, object]) -> Markup:
+    words = view.words
     signed = str(claims.get("jws") or "")
+    folded = words.say("receipts.signed")
     details = el(
         "details",
-        el("summary", say("receipts.signed")),
-        el("textarea", signed, readonly=True, spellcheck="false", aria_label=say("receipts.signed")),
+        el("summary", folded),
+        el("textarea", signed, readonly=True, spellcheck="false", aria_label=folded),
     )
+    place = _text(claims, "jurisdiction")
     return el(
         "article",
-        el("h2", title),
+        el("h2", words.say("receipts.receipt", number=str(number))),
         facts(
-            (say("receipts.at"), _text(claims, "at")),
-            (say("receipts.yes"), _answered(claims, yes=True)),
-            (say("receipts.no"), _answered(claims, yes=False)),
-            (say("receipts.signals"), _signals(claims)),
-            (say("receipts.jurisdiction"), label(_text(claims, "jurisdiction"))),
-            (say("receipts.revision"), _text(claims, "revision")),
-            (say("receipts.id"), _text(claims, "receipt")),
-            (say("receipts.previous"), _text(claims, "previous")),
-            (say("receipts.how"), _text(claims, "how")),
+            (words.say("status.at"), _text(claims, "at")),
+            (words.say("receipts.yes"), _answered(view, claims, yes=True)),
+            (words.say("receipts.no"), _answered(view, claims, yes=False)),
+            (words.say("signals.title"), _signals(view, claims)),
+            (words.say("status.region"), words.label(place) if place else ""),
+            (words.say("foot.revision"), _text(claims, "revision")),
+            (words.say("receipts.id"), _text(claims, "receipt")),
+            (words.say("receipts.previous"), _text(claims, "previous")),
         ),
         details if signed else Markup(),
     )
@@ -75,15 +121,15 @@ def _text(claims: Mapping[str, object], name: str) -> str:
     return "" if value is None else str(value)
 
 
-def _answered(claims: Mapping[str, object], *, yes: bool) -> str:
+def _answered(view: View, claims: Mapping[str, object], *, yes: bool) -> str:
     answers = claims.get("purposes")
     if not isinstance(answers, Mapping):
         return ""
-    return listing(tuple(label(str(name)) for name, answer in answers.items() if answer is yes))
+    return view.words.labels([str(name) for name, answer in answers.items() if answer is yes])
 
 
-def _signals(claims: Mapping[str, object]) -> str:
+def _signals(view: View, claims: Mapping[str, object]) -> str:
     signals = claims.get("signals")
     if not isinstance(signals, Mapping):
         return ""
-    return listing(tuple(str(name).upper() for name, value in signals.items() if value is True))
+    return view.words.listing([str(name).upper() for name, value in signals.items() if value is True])

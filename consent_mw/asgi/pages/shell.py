@@ -1,19 +1,26 @@
 """The frame of every page: head, brand, navigation, footer; and the page that only says something.
 
 Rule: no inline style and no inline script; one stylesheet and one script of ours, and the site's own stylesheet.
+Rule: a language that was chosen by hand goes with every link, so that it needs no cookie.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlencode
 
 from consent_mw.asgi.pages.markup import Markup, el, join, link, sound_address
-from consent_mw.asgi.pages.texts import LANGUAGE, say
+from consent_mw.asgi.pages.words import Words, own_name
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import Policy
+from consent_mw.core.wording import SOURCE
 
 DB_IP = "https://db-ip.com"
-"""What pages that use the built-in database link to (its licence, CC BY 4.0)."""
+DB_IP_SAID = "IP Geolocation by DB-IP"
+"""What pages that use the built-in database say, and link to (its licence, CC BY 4.0)."""
+
+PAGES = ("preferences", "policy", "receipts", "data")
 
 
 class Links(Protocol):
@@ -28,88 +35,130 @@ class Links(Protocol):
         """The path of the script."""
 
 
-def prefix_of(policy: Policy) -> str:
-    """The path under which the visitor's routes live, without a slash at its end."""
-    return policy.site.prefix.rstrip("/")
+@dataclass(frozen=True, slots=True)
+class View:
+    """Whose page it is, where its files are, and in which words: `languages` are those that there are, `chosen` is
+    the one that was chosen by hand (empty: by what the browser asks for)."""
+
+    policy: Policy
+    links: Links
+    words: Words
+    languages: tuple[str, ...] = (SOURCE,)
+    chosen: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """The path under which the visitor's routes live, without a slash at its end."""
+        return self.policy.site.prefix.rstrip("/")
+
+    def address(self, route: str, **query: str) -> str:
+        """The address of a route of ours; values that are empty are left out."""
+        asked = {name: value for name, value in query.items() if value}
+        if self.chosen and "lang" not in asked:
+            asked["lang"] = self.chosen
+        return f"{self.prefix}/{route}" + (f"?{urlencode(asked, safe='/')}" if asked else "")
 
 
 def script_of(links: Links, decision: Decision | None, *, saved: bool = False) -> Markup:
     """Our script, told what is allowed so that it need not ask."""
     told: dict[str, str | bool] = {}
     if decision is not None and not saved:
-        told["data_allows"] = " ".join(one.purpose for one in decision.verdicts if one.allowed)
+        told["data_allows"] = allowed_by(decision)
     return el("script", src=links.script, defer=True, data_saved=saved, **told)
 
 
+def allowed_by(decision: Decision) -> str:
+    """The purposes that are allowed, in the policy's order, with a space between."""
+    return " ".join(one.purpose for one in decision.verdicts if one.allowed)
+
+
 def page(
-    policy: Policy,
+    view: View,
     title: str,
     *content: str,
-    links: Links,
     here: str = "",
     decision: Decision | None = None,
     saved: bool = False,
+    **query: str,
 ) -> bytes:
-    """A whole page of this title; `here` names the entry of the navigation that it is."""
+    """A whole page of this title; `here` names the entry of the navigation that it is, `query` is what its own
+    address must keep in another language."""
+    words = view.words
     head = el(
         "head",
         el("meta", charset="utf-8"),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="robots", content="noindex"),
-        el("title", f"{title} · {policy.site.name}"),
-        el("link", rel="stylesheet", href=links.style),
-        _own_stylesheet(policy),
-        script_of(links, decision, saved=saved),
+        el("title", f"{title} · {view.policy.site.name}"),
+        stylesheets(view),
+        script_of(view.links, decision, saved=saved),
     )
     body = el(
         "body",
-        el("a", say("nav.skip"), href="#content", class_="cmw-skip"),
-        _header(policy, here),
+        el("a", words.say("nav.skip"), href="#content", class_="cmw-skip"),
+        _header(view, here),
         el("main", el("h1", title), *content, id="content"),
-        _footer(policy),
+        _footer(view, here, query),
         class_="cmw-page",
     )
-    return f"<!doctype html>\n{el('html', head, body, lang=LANGUAGE)}\n".encode()
+    return f"<!doctype html>\n{el('html', head, body, lang=words.language, dir=words.direction)}\n".encode()
 
 
-def message_page(policy: Policy, title: str, text: str, *, links: Links) -> bytes:
+def message_page(view: View, key: str) -> bytes:
     """A page that only says something, such as why a request was refused."""
-    sentence = text[:1].upper() + text[1:]
-    ended = sentence if sentence.endswith((".", "!", "?")) else sentence + "."
-    return page(policy, title, el("p", ended), el("p", link("/", say("nav.start"))), links=links)
+    words = view.words
+    text = words.say(key, site=view.policy.site.name)
+    return page(view, words.say("error.title"), el("p", text), el("p", link("/", words.say("nav.start"))))
 
 
-def _own_stylesheet(policy: Policy) -> Markup:
-    own = policy.site.stylesheet
-    return el("link", rel="stylesheet", href=own) if sound_address(own) else Markup()
+def stylesheets(view: View) -> Markup:
+    """Our stylesheet, and the site's own after it."""
+    own = view.policy.site.stylesheet
+    also = el("link", rel="stylesheet", href=own) if sound_address(own) else Markup()
+    return join(el("link", rel="stylesheet", href=view.links.style), also)
 
 
-def _header(policy: Policy, here: str) -> Markup:
-    site = policy.site
+def _header(view: View, here: str) -> Markup:
+    site = view.policy.site
     logo = el("img", src=site.logo, alt="") if sound_address(site.logo) else Markup()
     entries = [
-        el("li", el("a", say(f"nav.{name}"), href=f"{prefix_of(policy)}/{name}", **_current(name == here)))
-        for name in ("preferences", "policy", "receipts", "data")
+        el("li", el("a", view.words.say(f"nav.{name}"), href=view.address(name), **_current(name == here)))
+        for name in PAGES
     ]
     brand = el("div", logo, link("/", site.name), class_="cmw-brand")
-    return el("header", brand, el("nav", el("ul", *entries), aria_label=say("nav.label")))
+    return el("header", brand, el("nav", el("ul", *entries), aria_label=view.words.say("nav.label")))
 
 
 def _current(here: bool) -> dict[str, str | bool]:
     return {"aria_current": "page"} if here else {}
 
 
-def _footer(policy: Policy) -> Markup:
-    site = policy.site
-    parts = [el("p", link(site.policy_url, say("nav.privacy", site=site.name)))]
+def _footer(view: View, here: str, query: dict[str, str]) -> Markup:
+    site, words = view.policy.site, view.words
+    parts = [el("p", link(site.policy_url, words.say("nav.privacy", site=site.name)))]
     if site.contact:
-        before, _, after = say("foot.contact").partition("{contact}")
-        parts.append(el("p", before, contact_of(policy), after))
-    revision = say("foot.revision", revision=policy.revision)
-    parts.append(el("p", revision))
-    if "builtin" in policy.geo.databases:
-        parts.append(el("p", link(DB_IP, say("foot.geo"))))
+        parts.append(el("p", words.sentence("foot.contact", contact=contact_of(view.policy))))
+    parts.append(el("p", f"{words.say('foot.revision')}: {view.policy.revision}"))
+    if "builtin" in view.policy.geo.databases:
+        parts.append(el("p", link(DB_IP, DB_IP_SAID, lang=SOURCE)))
+    if here and len(view.languages) > 1:
+        parts.append(_languages(view, here, query))
     return el("footer", *parts)
+
+
+def _languages(view: View, here: str, query: dict[str, str]) -> Markup:
+    """The page in each other language, folded away."""
+    words = view.words
+    entries = [
+        el(
+            "li",
+            el("a", own_name(one), href=view.address(here, **query, lang=one), lang=one, hreflang=one, dir="auto"),
+        )
+        for one in sorted(view.languages, key=own_name)
+        if one != words.language
+    ]
+    folded = el("summary", f"{words.say('nav.language')}: {own_name(words.language)}")
+    return el("details", folded, el("ul", *entries), class_="cmw-languages")
 
 
 def contact_of(policy: Policy) -> Markup:
@@ -117,15 +166,4 @@ def contact_of(policy: Policy) -> Markup:
     contact = policy.site.contact
     if "@" in contact and ":" not in contact and "/" not in contact:
         return link(f"mailto:{contact}", contact)
-    return link(contact, contact)
-
-
-def sentence(key: str, **parts: str) -> Markup:
-    """A sentence whose values may be markup; its own words are escaped."""
-    text = say(key)
-    made: list[str] = []
-    while "{" in text:
-        before, _, rest = text.partition("{")
-        name, _, text = rest.partition("}")
-        made += [before, parts[name]]
-    return join(*made, text)
+    return link(contact, join(contact))

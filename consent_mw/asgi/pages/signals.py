@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from consent_mw.asgi.pages.markup import label, listing
-from consent_mw.asgi.pages.texts import say
+from consent_mw.asgi.pages.shell import View
+from consent_mw.asgi.pages.words import SIGNALS
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import Policy, SignalEffect
 from consent_mw.core.terms import Effect, Signal
@@ -14,19 +14,31 @@ def sent(decision: Decision) -> tuple[Signal, ...]:
     return tuple(one for one, here in ((Signal.GPC, decision.gpc), (Signal.DNT, decision.dnt is True)) if here)
 
 
-def signal_sentence(policy: Policy, decision: Decision, signal: Signal) -> str:
+def signal_sentence(view: View, decision: Decision, signal: Signal) -> str:
     """How a signal that was sent is answered here; a site that does not act on it is quoted where it said so."""
-    name = say(f"signal.{signal.value}")
+    words, policy, name = view.words, view.policy, SIGNALS[signal]
     rule = policy.signals.get(signal)
     effect = None if rule is None else rule.effect_in(decision.jurisdiction.name)
     if effect is None or effect.effect is Effect.IGNORE:
         clause = _clause(policy, effect)
-        return say("signal.cited", signal=name, clause=clause) if clause else say("signal.ignored", signal=name)
+        if clause:
+            return words.say("signal.cited", signal=name, clause=clause)
+        return words.say("signal.ignored", signal=name)
     named = tuple(one.name for one in policy.purposes if one.name in effect.purposes and not one.essential)
-    kept = tuple(label(one) for one in named if decision.allows(one))
+    kept = tuple(one for one in named if decision.allows(one))
     if kept:
-        return say("signal.yielded", signal=name, purposes=listing(kept))
-    return say("signal.honored", signal=name, purposes=listing(tuple(map(label, named))))
+        return words.say("signal.yielded", signal=name, purposes=words.labels(kept))
+    return words.say("signal.honored", signal=name, purposes=words.labels(named))
+
+
+def signal_lines(view: View, decision: Decision) -> tuple[tuple[str, str], ...]:
+    """Each signal with what became of it in this request."""
+    here = sent(decision)
+    absent = view.words.say("signal.absent")
+    return tuple(
+        (SIGNALS[one], signal_sentence(view, decision, one) if one in here else absent)
+        for one in (Signal.GPC, Signal.DNT)
+    )
 
 
 def _clause(policy: Policy, effect: SignalEffect | None) -> str:

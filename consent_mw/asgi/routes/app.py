@@ -16,7 +16,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from consent_mw.asgi.routes import choice, csp, resources, rights, views
+from consent_mw.asgi.routes import choice, csp, resources, rights, shared, views
 from consent_mw.asgi.routes.guard import RefusedRequest
 from consent_mw.asgi.routes.replies import refused
 
@@ -37,6 +37,8 @@ def visitor_routes(rules: Ruleset) -> ASGIApp:
         ("GET", f"{prefix}/policy", views.policy),
         ("GET", f"{prefix}/receipts", views.receipts),
         ("GET", f"{prefix}/data", rights.data),
+        ("GET", f"{prefix}/banner", shared.banner),
+        ("GET", f"{prefix}/consent.js", shared.script),
         ("POST", f"{prefix}/erase", rights.erase),
         ("POST", f"{prefix}/csp", csp.violations),
         ("GET", f"{prefix}/keys.json", resources.keys),

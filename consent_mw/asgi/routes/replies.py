@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from consent_mw.asgi.pages import message_page
+from consent_mw.asgi.pages import View, message_page
 from consent_mw.asgi.routes.guard import RefusedRequest
 
 if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Exchange
 
 PRIVATE = "no-store"
+_SAID = {
+    403: "error.elsewhere", 404: "error.missing", 405: "error.missing", 409: "preferences.report",
+    429: "error.busy", 503: "error.down",
+}  # fmt: skip
+"""What a person is told of a refused request; a program gets the sentence that says more."""
+
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -29,6 +35,16 @@ def exchange_of(request: Request) -> Exchange:
     """The exchange that this request is part of."""
     exchange: Exchange = request.scope["consent_mw.exchange"]
     return exchange
+
+
+def view_of(request: Request) -> View:
+    """Whose page this is, in the language that was chosen by `?lang=`, else in what the browser asks for."""
+    exchange = exchange_of(request)
+    rules = exchange.rules
+    chosen = rules.wording.found(request.query_params.get("lang", ""))
+    language = chosen or rules.wording.choose(exchange.seen.asked_in)
+    links = exchange.gate.links(rules)
+    return View(rules.policy, links, rules.wording.words(language), rules.wording.languages, chosen)
 
 
 def json_reply(exchange: Exchange, value: object, *, status: int = 200, cookies: Sequence[bytes] = ()) -> Response:
@@ -42,7 +58,9 @@ def page_reply(exchange: Exchange, page: bytes, *, status: int = 200, cookies: S
     answer = Response(page, status, media_type="text/html")
     answer.headers["content-security-policy"] = _PAGE_POLICY
     answer.headers["referrer-policy"] = "same-origin"
-    return dress(answer, exchange, cookies)
+    dressed = dress(answer, exchange, cookies)
+    dressed.headers["vary"] += ", Accept-Language"
+    return dressed
 
 
 def see_other(exchange: Exchange, path: str, cookies: Sequence[bytes]) -> Response:
@@ -67,9 +85,7 @@ def refused(request: Request, refusal: RefusedRequest) -> Response:
     exchange = exchange_of(request)
     cookies = exchange.gate.changed_cookies(exchange)
     if wants_page(request):
-        page = message_page(
-            exchange.rules.policy, f"{refusal.status}", refusal.sentence, links=exchange.gate.links(exchange.rules)
-        )
+        page = message_page(view_of(request), _SAID.get(refusal.status, "error.bad"))
         return _retrying(page_reply(exchange, page, status=refusal.status, cookies=cookies), refusal)
     body = {"error": refusal.sentence}
     return _retrying(json_reply(exchange, body, status=refusal.status, cookies=cookies), refusal)

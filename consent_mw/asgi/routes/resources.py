@@ -40,15 +40,20 @@ async def static(request: Request) -> Response:
     asset = exchange_of(request).gate.assets.get(str(request.path_params["name"]))
     if asset is None:
         raise RefusedRequest(404, "there is no such file")
-    accepted = [part.split(";") for part in request.headers.get("accept-encoding", "").lower().split(",")]
-    zipped = any(part[0].strip() == "gzip" and part[1:] not in (["q=0"], [" q=0"]) for part in accepted)
-    answer = Response(asset.gzip_body if zipped else asset.body, media_type=asset.content_type)
-    if zipped:
+    takes = zipped(request)
+    answer = Response(asset.gzip_body if takes else asset.body, media_type=asset.content_type)
+    if takes:
         answer.headers["content-encoding"] = "gzip"
     answer.headers["vary"] = "Accept-Encoding"
     answer.headers["cache-control"] = FOR_EVER
     answer.headers["x-content-type-options"] = "nosniff"
     return answer
+
+
+def zipped(request: Request) -> bool:
+    """Whether the browser takes gzip."""
+    accepted = [part.split(";") for part in request.headers.get("accept-encoding", "").lower().split(",")]
+    return any(part[0].strip() == "gzip" and part[1:] not in (["q=0"], [" q=0"]) for part in accepted)
 
 
 def _public(value: object, media_type: str) -> Response:

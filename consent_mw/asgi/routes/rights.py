@@ -9,7 +9,7 @@ from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.pages import data_page
 from consent_mw.asgi.routes.choice import TYPES
 from consent_mw.asgi.routes.guard import RefusedRequest, heard, same_site_path
-from consent_mw.asgi.routes.replies import exchange_of, json_reply, page_reply, see_other, wants_page
+from consent_mw.asgi.routes.replies import exchange_of, json_reply, page_reply, see_other, view_of, wants_page
 from consent_mw.asgi.routes.views import claims_of
 from consent_mw.errors import StoreError
 
@@ -18,10 +18,15 @@ async def data(request: Request) -> Response:
     """All that is stored about this browser: a page for people, JSON otherwise."""
     exchange = exchange_of(request)
     stored = await _stored(exchange)
-    if wants_page(request):
-        page = data_page(exchange.rules.policy, stored, links=exchange.gate.links(exchange.rules))
-        return page_reply(exchange, page)
-    return json_reply(exchange, stored)
+    as_file = request.query_params.get("format") == "json"
+    if wants_page(request) and not as_file:
+        return page_reply(
+            exchange, data_page(view_of(request), stored, erased=request.query_params.get("erased") == "1")
+        )
+    answer = json_reply(exchange, stored)
+    if as_file:
+        answer.headers["content-disposition"] = 'attachment; filename="data.json"'
+    return answer
 
 
 async def erase(request: Request) -> Response:

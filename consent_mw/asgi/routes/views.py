@@ -8,7 +8,7 @@ from starlette.responses import Response
 from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.pages import policy_page, preferences_page, receipts_page
 from consent_mw.asgi.routes.guard import RefusedRequest, same_site_path
-from consent_mw.asgi.routes.replies import exchange_of, json_reply, page_reply, wants_page
+from consent_mw.asgi.routes.replies import exchange_of, json_reply, page_reply, view_of, wants_page
 from consent_mw.core.decision import Decision
 from consent_mw.core.explain import state as state_of
 from consent_mw.core.facts import Facts
@@ -19,32 +19,27 @@ from consent_mw.wire.receipts import verify
 async def state(request: Request) -> Response:
     """The state of SPEC 6, as JSON."""
     exchange = exchange_of(request)
-    decision, facts = _known(request)
+    decision, facts = known(request)
     return json_reply(exchange, state_of(decision, facts))
 
 
 async def preferences(request: Request) -> Response:
     """The page on which a choice is made and changed."""
-    exchange = exchange_of(request)
-    decision, facts = _known(request)
+    decision, facts = known(request)
     page = preferences_page(
-        exchange.rules.policy,
+        view_of(request),
         decision,
         consent=facts.consent,
         return_to=same_site_path(request.query_params.get("return", ""), ""),
         saved=request.query_params.get("saved") == "1",
-        links=exchange.gate.links(exchange.rules),
     )
-    return page_reply(exchange, page)
+    return page_reply(exchange_of(request), page)
 
 
 async def policy(request: Request) -> Response:
     """The policy as a page: cookies, vendors, fields by region, signals, clauses."""
-    exchange = exchange_of(request)
-    decision, _ = _known(request)
-    return page_reply(
-        exchange, policy_page(exchange.rules.policy, decision, links=exchange.gate.links(exchange.rules))
-    )
+    decision, _ = known(request)
+    return page_reply(exchange_of(request), policy_page(view_of(request), decision))
 
 
 async def receipts(request: Request) -> Response:
@@ -52,9 +47,7 @@ async def receipts(request: Request) -> Response:
     exchange = exchange_of(request)
     claims = await claims_of(exchange)
     if wants_page(request):
-        return page_reply(
-            exchange, receipts_page(exchange.rules.policy, claims, links=exchange.gate.links(exchange.rules))
-        )
+        return page_reply(exchange, receipts_page(view_of(request), claims))
     return json_reply(exchange, {"receipts": claims})
 
 
@@ -72,7 +65,8 @@ async def claims_of(exchange: Exchange) -> list[dict[str, object]]:
     return [{**(verify(row.jws, gate.lasting.public_keys) or {}), "jws": row.jws} for row in reversed(rows)]
 
 
-def _known(request: Request) -> tuple[Decision, Facts]:
+def known(request: Request) -> tuple[Decision, Facts]:
+    """What was decided about this request, and of what facts."""
     exchange = exchange_of(request)
     if exchange.decision is None or exchange.facts is None:
         raise ValueError("the visitor's routes are asked under a decision")

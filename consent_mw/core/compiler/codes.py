@@ -68,6 +68,10 @@ CODES: Mapping[str, str] = MappingProxyType(
         "host-prefix-with-domain": "The identifier's cookie is bound to one host, and the site shares its cookies.",
         "foreign-cookie-domain": "The cookie domain does not cover the site's origin.",
         "vendor-needs-field": "A vendor cannot work without a field that it is not given.",
+        # texts
+        "unknown-text": "A texts file has a text for a sentence, a purpose or a name that does not exist.",
+        "value-left-out": "A text leaves out a value that the sentence it replaces has a place for.",
+        "unknown-value": "A text names a value that the sentence it replaces does not have.",
         # warnings
         "unused-clause": "Warning: no rule cites a clause, and the clause does not say why.",
         "rule-without-clause": "Warning: a rule cites no clause, although the policy quotes some.",
@@ -88,6 +92,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "vendor-without-key": "Warning: a vendor that needs a key has none.",
         "field-not-carried": "Warning: a vendor lists a field that its format has no place for.",
         "unset-variable": "Warning: a vendor's key is in an environment variable that is not set.",
+        "incomplete-language": "Warning: a language of a texts file lacks sentences, which are read in English.",
         "missing-file": "Warning: a file that the policy names is not there.",
     }
 )

@@ -33,8 +33,7 @@ def policy_page(view: View, decision: Decision) -> bytes:
 
 
 def _section(view: View, name: str, *content: str) -> Markup:
-    heading = el("h2", view.words.say(f"{name}.title"), id=f"{name}-heading")
-    return el("section", heading, *content, id=name, aria_labelledby=f"{name}-heading")
+    return el("section", el("h2", view.words.say(f"{name}.title")), *content, id=name)
 
 
 def _purposes(view: View, decision: Decision) -> Markup:

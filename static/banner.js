@@ -4,7 +4,7 @@
 // window.consent.choose({all: false}) sends a choice (POST choice) and resolves to the new state
 // "consentchange" on document         after every change, in this tab or another one; event.detail is the state
 // Elements with data-consent="analytics" come alive once every purpose that they name is allowed: script of
-// type="text/plain", and iframe or img with data-src. <button data-consent-allow="analytics"> says yes to a purpose.
+// type="text/plain", and iframe, img and others with data-src. <button data-consent-allow="analytics"> says yes.
 (() => {
   "use strict";
   const told = null;
@@ -59,29 +59,38 @@
     return changed;
   }
 
-  // What this page holds back is let go, as far as it is allowed now.
+  // What this page holds back is let go, as far as it is allowed now: `data-src` is what an author wrote,
+  // `data-consent-src` what was renamed on the way here. Nothing but sources comes back, and no handler ever.
   function enliven() {
     for (const held of document.querySelectorAll("[data-consent]")) {
       if (!held.dataset.consent.split(/[\s,]+/).every((name) => !name || allowed?.has(name))) continue;
-      if (held.localName === "script" && held.type === "text/plain") {
-        if (script.nonce && held.nonce !== script.nonce) continue; // what the site did not vouch for stays as it is
+      if (held.localName !== "script") revive(held, held);
+      // Where the site vouches for its scripts one by one, what it did not vouch for stays as it is.
+      else if (held.type === "text/plain" && (!script.nonce || script.nonce === held.nonce)) {
         const live = document.createElement("script");
         for (const { name, value } of held.attributes) {
-          if (name !== "type" && name !== "data-consent") live.setAttribute(name, value);
+          if (name !== "type" && !name.startsWith("data-consent")) live.setAttribute(name, value);
         }
-        if (held.dataset.type) live.type = held.dataset.type;
+        revive(held, live);
         live.nonce = held.nonce;
         live.async = held.hasAttribute("async");
         live.text = held.text;
         held.replaceWith(live);
-      } else if (held.dataset.src) {
-        held.src = held.dataset.src;
-        held.hidden = false;
-        delete held.dataset.src;
-      } else if (held.hasAttribute("data-consent-placeholder")) {
-        held.remove();
       }
     }
+  }
+
+  function revive(held, live) {
+    const place = document.createElement("a");
+    for (const { name, value } of [...held.attributes]) {
+      const bare = name.replace(/^data-(consent-)?/, "");
+      if (bare === name || !/^(src|srcset|href|poster|data|type|sandbox)$/.test(bare)) continue;
+      if (/^(src|href|data)$/.test(bare) && !/^https?:$/.test(Object.assign(place, { href: value }).protocol)) continue;
+      live.removeAttribute(name);
+      live.setAttribute(bare, value);
+      if (bare === "src") live.removeAttribute("srcdoc");
+    }
+    live.removeAttribute("data-consent");
   }
 
   // The banner goes; the keyboard goes back to where it was, or to the start of the content.

@@ -92,7 +92,9 @@ def edit_page(gate: Gate, exchange: Exchange, decision: Decision, answer: Respon
     return PageEdit(_LENGTH_AND_CODING, coded, editor)
 
 
-def _markup(gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead) -> Callable[[str], bytes]:
+def _markup(
+    gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead
+) -> Callable[[bytes | None], bytes]:
     """The banner for this page, once it is known in which language that is."""
     rules = exchange.rules
     said = answer.seen.get(b"content-language", b"").decode("latin-1")
@@ -100,8 +102,8 @@ def _markup(gate: Gate, exchange: Exchange, decision: Decision, answer: Response
     path = exchange.seen.path.decode("latin-1")
     nonces = nonces_in(answer)
 
-    def markup(language: str) -> bytes:
-        chosen = rules.wording.choose(language, said, asked)
+    def markup(language: bytes | None) -> bytes:
+        chosen = rules.wording.choose((language or b"").decode("latin-1"), said, asked)
         banner = rules.banners.get((decision.digest, chosen))
         if banner is None:
             view = View(rules.policy, gate.links(rules), rules.wording.words(chosen))

@@ -50,7 +50,7 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "choice.seen": "Keep as is",
         "choice.save": "Save these choices",
         "choice.withdraw": "Withdraw everything",
-        "frame.text": "This content comes from {host}. It is loaded only if you allow this purpose: {purpose}.",
+        "frame.text": "This content comes from another site. It is loaded only if you allow this purpose: {purpose}.",
         "frame.allow": "Allow and show",
         "nav.label": "Privacy",
         "nav.skip": "Skip to the content",

@@ -86,10 +86,10 @@ _RAW_ENDS = {name: re.compile(b"</" + name + _ENDS_NAME, re.IGNORECASE) for name
 
 class BannerInserter:
     """Inserts the markup right after the `<body ...>` start tag, or where a page without one begins its body.
-    `markup` is asked for it once, with the language of the page (empty where it names none); `inserted` is what went
+    `markup` is asked for it once, with the language of the page (None where it names none); `inserted` is what went
     in."""
 
-    def __init__(self, markup: Callable[[str], bytes]) -> None:
+    def __init__(self, markup: Callable[[bytes | None], bytes]) -> None:
         self.inserted = b""
         self._markup = markup
         self._html = b""
@@ -376,12 +376,12 @@ class BannerInserter:
         return at
 
 
-def language_in(attributes: bytes) -> str:
-    """The language that the attributes of an `<html>` tag name (HTML 3.2.6.1); empty where they name none."""
+def language_in(attributes: bytes) -> bytes | None:
+    """The language that the attributes of an `<html>` tag name (HTML 3.2.6.1); None where they name none."""
     for name, value in _ATTRIBUTES.findall(attributes):
         if name.lower() == b"lang":
-            return str(value.strip(b"\"'"), "latin-1")
-    return ""
+            return bytes(value.strip(b"\"'"))
+    return None
 
 
 def _skip(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:

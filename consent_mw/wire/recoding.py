@@ -35,7 +35,7 @@ class Recoder:
 
     def __init__(
         self,
-        markup: Callable[[str], bytes],
+        markup: Callable[[bytes | None], bytes],
         *,
         decoder: Decoder | None = None,
         coding: bytes = b"",

@@ -1,4 +1,4 @@
-"""A site of several pages for a real browser, and a stranger's host beside it; both keep a log of what was asked for."""
+"""A site of several pages for a real browser, which keeps a log of what it was asked for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def a_page(body: str = MAIN, *, lang: str = "en", head: str = "") -> bytes:
 
 
 class Pages(http.server.ThreadingHTTPServer):
-    """Answers each path of `pages` with its bytes, as HTML or by its suffix; `sent` are fields that go with a path."""
+    """Answers each path of `pages` with its bytes, as HTML or by its suffix; `sent` are fields of its answers."""
 
     daemon_threads = True
 

@@ -2,6 +2,7 @@
 
 from consent_mw.asgi.pages.banner import Banner, banner_of
 from consent_mw.asgi.pages.fragment import fragment_page
+from consent_mw.asgi.pages.frame import frame_page
 from consent_mw.asgi.pages.policy import policy_page
 from consent_mw.asgi.pages.preferences import preferences_page
 from consent_mw.asgi.pages.receipts import data_page, receipts_page
@@ -16,6 +17,7 @@ __all__ = [
     "banner_of",
     "data_page",
     "fragment_page",
+    "frame_page",
     "message_page",
     "policy_page",
     "preferences_page",

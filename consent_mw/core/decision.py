@@ -73,11 +73,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What holds for one request. `verdicts` are in the policy's order; `features` maps each feature to whether it is
-    offered; `fields` maps each vendor to the fields that may leave (none where its purpose is denied); `ask` and
-    `notice` say what a page shows; `tracking` is the Tk value; `refused_by` maps each received signal to the
-    purposes it refuses here, also where another rule refused them first: a signal that was honoured must be said to
-    be (11 CCR 7025(c)(6)); `digest` names everything a page may differ by."""
+    """What holds for one request. `verdicts` are in the policy's order; `features` maps each feature to whether
+    it is offered; `fields` maps each vendor to the fields that may leave (none where its purpose is denied);
+    `ask` and `notice` say what a page shows, `changed` that the person knows an earlier revision; `tracking` is
+    the Tk value; `refused_by` maps each received signal to the purposes it refuses here, also where another rule
+    refused them first: a signal that was honoured must be said to be (11 CCR 7025(c)(6)); `digest` names
+    everything a page may differ by."""
 
     policy: Policy
     jurisdiction: Jurisdiction
@@ -89,6 +90,7 @@ class Decision:
     fields: Mapping[str, tuple[str, ...]]
     ask: bool
     notice: bool
+    changed: bool
     dnt: bool | None
     gpc: bool
     minor: bool
@@ -135,6 +137,7 @@ def decide(facts: Facts, policy: Policy) -> Decision:
         stands.status,
         stands.answers,
         facts.consent.seen == policy.revision,
+        facts.consent.seen not in ("", policy.revision),
         facts.dnt,
         facts.gpc,
         facts.minor or facts.consent.minor,
@@ -156,6 +159,7 @@ class _Key:
     status: Status
     answers: tuple[Answer, ...]
     seen: bool
+    changed: bool
     dnt: bool | None
     gpc: bool
     minor: bool
@@ -228,6 +232,7 @@ class DecisionTable:
             and not key.minor
             and bool(policy.optional_purposes),
             notice=enforced and place.banner is Banner.NOTICE and not key.seen,
+            changed=key.changed,
             dnt=key.dnt,
             gpc=key.gpc,
             minor=key.minor,

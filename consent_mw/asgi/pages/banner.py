@@ -16,7 +16,6 @@ from consent_mw.asgi.pages.shell import View, script_of, stylesheets
 from consent_mw.asgi.pages.signals import sent, signal_sentence
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import Purpose
-from consent_mw.core.terms import Status
 
 VENDORS_NAMED: Final = 4
 """How many vendors the banner names; where there are more it says how many, and the policy page names all."""
@@ -71,7 +70,7 @@ def _told(view: View, decision: Decision, quoted: str) -> list[str]:
     asked = [one for one in view.policy.optional_purposes if decision.ask or decision.allows(one.name)]
     told: list[str] = [el("img", src=site.logo, alt="", height="24", width="128")] if sound_address(site.logo) else []
     told.append(el("h2", words.say(f"banner.{kind}.title", site=site.name)))
-    if decision.status is Status.OUTDATED:
+    if decision.changed:
         told.append(el("p", words.say("banner.changed"), class_="cmw-signal"))
     if asked:
         told.append(el("p", words.say(f"banner.{kind}.text", site=site.name)))

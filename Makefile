@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 NATIVE := consent_mw/wire/_native.c tests/packaging/native_core.py
 
-.PHONY: demo test lint types layers unit test-pure wire-pure debian clean fuzz bench bench-events bench-sidecar bench-memory bench-content
+.PHONY: demo test lint types layers unit test-pure wire-pure debian clean fuzz bench bench-events bench-sidecar bench-memory bench-content screenshots
 
 demo: $(VENV)/.runs
 	$(BIN)/consent-mw demo $(if $(DRIVE),--drive $(DRIVE)) $(if $(PORT),--port $(PORT))
@@ -55,6 +55,10 @@ bench-memory: $(VENV)/.bench
 # What it costs to edit a page and to compress it again, by size and by coding (half a minute).
 bench-content: $(VENV)/.runs
 	$(BIN)/python benchmarks/content.py
+
+# Takes the pictures of README anew (half a minute).
+screenshots: $(VENV)/.tests debian
+	$(BIN)/python -m tests.journeys.screenshots
 
 # What the tests drive from Debian: a browser and shared caches. Skipped what is there, and all without apt or root.
 debian:

@@ -21,11 +21,11 @@ with_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not ins
 
 
 @contextmanager
-def a_browser() -> Iterator[Browser]:
+def a_browser(*flags: str) -> Iterator[Browser]:
     """A browser while the block runs; it keeps pages that one may go back to, as browsers do."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, ignore_default_args=["--disable-back-forward-cache"]
+            executable_path=CHROMIUM, args=[*FLAGS, *flags], ignore_default_args=["--disable-back-forward-cache"]
         )
         yield browser
         browser.close()

@@ -21,7 +21,7 @@ from consent_mw.core.cases import differences
 from consent_mw.core.compiler.codes import CODES
 from consent_mw.core.ledger import EntryKind
 from consent_mw.core.terms import Reason
-from consent_mw.world.policy_file import parse_policy, read_cases, read_profile
+from consent_mw.world.policy_file import parse_policy, read_cases, read_policy, read_profile
 from tests.builders import a_decision, a_policy
 from tests.world.ledgers import KEY, a_kept_ledger, live
 
@@ -49,6 +49,16 @@ def test_the_example_policy_loads_without_a_warning() -> None:
     policies = [block for block in blocks("toml") if "schema" in block]
     assert policies
     assert [parse_policy(text, "README.md", base=None).problems for text in policies] == [()] * len(policies)
+
+
+def test_the_example_of_texts_fits_the_example_policy(tmp_path: Path) -> None:
+    (text,) = [block for block in blocks("toml") if "[de.purpose]" in block]
+    policy = next(block for block in blocks("toml") if "schema" in block)
+    (tmp_path / "texts.toml").write_text(text)
+    (tmp_path / "policy.toml").write_text(policy.replace("[site]\n", '[site]\ntexts = "texts.toml"\n', 1))
+    reading = read_policy(tmp_path / "policy.toml")
+    assert reading.policy is not None
+    assert reading.policy.texts["de"]["purpose.analytics"] == "Wir zählen, welche Seiten gelesen werden."
 
 
 def test_the_example_of_a_visit_runs() -> None:

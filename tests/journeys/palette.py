@@ -1,4 +1,4 @@
-"""Pictures of pages in few bytes: a palette of the colours that come most, the others as the nearest of them (PNG)."""
+"""Pictures of pages in few bytes: a palette of the colours that come most, the others as the nearest of them."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from consent_mw.world.assets import Assets
 from consent_mw.wire.native import native
 from consent_mw.world.geo import Locator
 from consent_mw.world.policy_file import profile_names
+from consent_mw.world.wording import texts_in
 import ipaddress
 place = Locator(["builtin"]).locate(ipaddress.ip_address("85.214.132.117"))
 print(json.dumps({
@@ -31,6 +32,7 @@ print(json.dumps({
     "country": [one.country for one in place],
     "css": Assets().url("/x", "banner.css"),
     "profiles": list(profile_names()),
+    "reject": texts_in("de")["choice.reject"],
     "native": native is not None,
 }))
 """
@@ -89,6 +91,7 @@ def test_the_wheel_carries_data_static_files_and_profiles(installed: Path, tmp_p
     assert told["country"] == ["DE"]
     assert told["css"].startswith("/x/static/banner.")
     assert "mixmax-2018" in told["profiles"]
+    assert told["reject"] == "Alle ablehnen"
     assert told["native"] is COMPILES
 
 

@@ -160,6 +160,7 @@
       const loaded = styles.map(
         (style) => new Promise((done) => ["load", "error"].forEach((one) => style.addEventListener(one, done))),
       );
+      styles.forEach((style) => (style.nonce = script.nonce));
       section.hidden = true;
       document.body.prepend(...styles, section);
       Promise.all(loaded).then(() => (section.hidden = false));

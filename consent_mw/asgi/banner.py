@@ -106,11 +106,17 @@ def _markup(
         chosen = rules.wording.choose((language or b"").decode("latin-1"), said, asked)
         banner = rules.banners.get((decision.digest, chosen))
         if banner is None:
-            view = View(rules.policy, gate.links(rules), rules.wording.words(chosen))
-            banner = rules.banners.keep((decision.digest, chosen), banner_of(view, decision))
+            made = banner_of(_view(gate, exchange, chosen), decision)
+            banner = rules.banners.keep((decision.digest, chosen), made)
         return b"" if banner is None else carrying(banner.for_page(path), nonces)
 
     return markup
+
+
+def _view(gate: Gate, exchange: Exchange, language: str) -> View:
+    """What we put into the page, in this language; its links stay in it."""
+    rules = exchange.rules
+    return View(rules.policy, gate.links(rules), rules.wording.words(language), chosen=language)
 
 
 def edition(assets: Assets) -> str:

@@ -268,7 +268,7 @@ class Gate:
         exchange.enter(
             jar, place, int(now), enforcement or self._enforce(exchange, jar, place, int(now), number), number
         )
-        if rules.partial and route is Route.FORWARD and not self._within_share(exchange):
+        if rules.partial and route is Route.FORWARD and not self.within_share(exchange):
             return Exchange(self, rules, Route.PASS, seen)
         return exchange
 
@@ -313,7 +313,7 @@ class Gate:
         place = rules.place(locations, client.readable, client.address)
         return rules.places.keep(key, place) if len(key[1]) <= LONGEST_KEPT else place
 
-    def _within_share(self, exchange: Exchange) -> bool:
+    def within_share(self, exchange: Exchange) -> bool:
         """Whether this visitor is of the share that `[scope] percent` puts under the policy."""
         # Who answered stays under the policy: a no must not be forgotten because an address changed.
         if exchange.consent is not NO_CONSENT:

@@ -152,6 +152,8 @@ def test_the_banner_speaks_the_pages_language_and_its_direction(browser: Browser
         page = visitor.new_page()
         page.goto(f"{site}/deutsch")
         assert page.get_by_role("button", name="Alle ablehnen").count() == 1
+        page.get_by_role("link", name="Nach Zweck auswählen").click()
+        assert page.locator("html").get_attribute("lang") == "de"
         page.goto(f"{site}/arabic")
         banner = page.locator("#cmw-banner")
         assert (banner.get_attribute("lang"), banner.get_attribute("dir")) == ("ar", "rtl")

@@ -74,6 +74,15 @@ def test_what_speaks_of_one_visitor_is_kept_by_no_cache(site: str) -> None:
     assert 'data-allows="essential"' in answer.text
 
 
+def test_no_banner_is_due_to_who_is_not_under_the_policy_yet(
+    pages: Pages, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    nobody = POLICY + "[scope]\npercent = 0\n"
+    with serving(tmp_path_factory.mktemp("nobody"), nobody, pages.url) as where:
+        answer = httpx.get(f"{where}/_consent/consent.js", headers={"x-forwarded-for": BERLIN})
+    assert '"due":false' in answer.text
+
+
 @with_chromium
 def test_the_banner_comes_apart_and_the_page_does_not_move(browser: Browser, site: str) -> None:
     with a_visitor(browser, BERLIN) as visitor:

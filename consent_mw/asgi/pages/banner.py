@@ -104,7 +104,8 @@ def _receivers(view: View, purposes: frozenset[str]) -> str:
 
 def _preferences(view: View, quoted: str) -> str:
     """The page of choices, which leads back to the page that the banner is on."""
-    return f"{view.prefix}/preferences?return={quoted}"
+    language = f"&lang={view.chosen}" if view.chosen else ""
+    return f"{view.prefix}/preferences?return={quoted}{language}"
 
 
 def _later(view: View, quoted: str) -> Markup:

@@ -108,7 +108,8 @@ def _back(view: View, return_to: str) -> str:
 
 
 def _form(view: View, route: str, *content: str) -> Markup:
-    return el("form", *content, method="post", action=f"{view.prefix}/{route}")
+    # A browser that fills in again what was ticked once would tick what nobody ticked now.
+    return el("form", *content, method="post", action=f"{view.prefix}/{route}", autocomplete="off")
 
 
 def _buttons(*buttons: str) -> Markup:

@@ -28,7 +28,7 @@ async def banner(request: Request) -> Response:
     decision, _ = known(request)
     rules = exchange.rules
     language = rules.wording.choose(request.query_params.get("lang", ""), exchange.seen.asked_in)
-    view = View(rules.policy, exchange.gate.links(rules), rules.wording.words(language))
+    view = View(rules.policy, exchange.gate.links(rules), rules.wording.words(language), chosen=language)
     back = same_site_path(request.query_params.get("return", ""), "/")
     return page_reply(exchange, fragment_page(view, decision, back))
 
@@ -40,7 +40,9 @@ async def script(request: Request) -> Response:
     exchange = exchange_of(request)
     decision, _ = known(request)
     allowed = [one.purpose for one in decision.verdicts if one.allowed]
-    due = exchange.rules.enforced and (decision.ask or decision.notice)
+    rules = exchange.rules
+    covered = not rules.partial or exchange.gate.within_share(exchange)
+    due = rules.enforced and covered and (decision.ask or decision.notice)
     told = json.dumps({"allows": allowed, "due": due, "prefix": view_of(request).prefix}, separators=(",", ":"))
     plain, coded = _told(exchange.gate.assets.source("banner.js"), told)
     takes = zipped(request)
@@ -48,7 +50,7 @@ async def script(request: Request) -> Response:
     if takes:
         answer.headers["content-encoding"] = "gzip"
     answer.headers["vary"] += ", Accept-Encoding"
-    answer.headers["cross-origin-resource-policy"] = "same-site" if exchange.rules.cookie_domain else "same-origin"
+    answer.headers["cross-origin-resource-policy"] = "same-site" if rules.cookie_domain else "same-origin"
     return answer
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -89,7 +89,8 @@ class Reply:
     """What goes to the browser: the fields, and the editor that the body passes through, if one does.
     `pending` resolves when what must be done before the reply is sent is done. Of a reply that may be given again:
     `rendered` remembers what was made of it, `head` the head that a browser gets to whom another answer may follow;
-    `page` and `dropped` are what is to be reported and counted."""
+    `page` and `dropped` are what is to be reported and counted, `issues` is before which field a newcomer's
+    identifier stands, None where none is given."""
 
     fields: Fields
     editor: Editor | None = None
@@ -98,6 +99,7 @@ class Reply:
     head: bytes = b""
     page: bool = False
     dropped: int = 0
+    issues: int | None = None
 
 
 class Exchange:
@@ -111,6 +113,7 @@ class Exchange:
     now = 0
     _dropped = 0
     _facts: Facts | None = None
+    _issued: list[bytes] | None = None
     _ending: tuple[Enforcement | None, tuple[bytes, ...]] = (None, ())
     _visit: Visit | None = None
 
@@ -288,8 +291,13 @@ class Exchange:
             return None
         if known.dropped:
             self.gate.count("set_cookie_dropped", known.dropped)
+        issued = () if known.issues is None else self.gate.issue_identifier(self)
         self.gate.reporter.report(self, answer.status, known.page)
-        return known
+        if not issued:
+            return known
+        own = [response_field(b"Set-Cookie", line) for line in issued]
+        fields = [*known.fields[: known.issues], *own, *known.fields[known.issues :]]
+        return Reply(fields, page=known.page, dropped=known.dropped)
 
     def bearing(self) -> Bearing | None:
         """What bears on the reply, until `alike_until` and for as long as the store does not fail; None where it is
@@ -297,11 +305,12 @@ class Exchange:
         enforcement = self.enforcement
         if enforcement is None or self._visit is not None or self.route is not Route.FORWARD:
             return None
-        if enforcement.shows or (enforcement.identifies and self.identifier is None):
+        newcomer = enforcement.identifies and self.identifier is None
+        if enforcement.shows or (newcomer and self.seen.speculative):
             return None
         if not self.rules.enforced or self.now > self.alike_until:
             return None
-        return self.rules.bearing(enforcement, self.seen, self.expired_after_a_no())
+        return self.rules.bearing(enforcement, self.seen, self.expired_after_a_no(), newcomer)
 
     @property
     def alike_until(self) -> float:
@@ -318,8 +327,13 @@ class Exchange:
         dated = any(field[0] == b"set-cookie" and b"expires" in field[1].lower() for field in answer.fields)
         each = REPLY_COSTS + sum(len(field[2]) for field in reply.fields)
         # What was looked at twice may have changed in between: a store fails in a thread of its own.
-        if dated or len(replies) >= REPLIES_KEPT // each or self.bearing() is not bearing or self.gate.failing:
+        changed = self.enforcement is not bearing.enforcement or self._visit is not None or self.gate.failing
+        if dated or len(replies) >= REPLIES_KEPT // each or changed:
             return
+        if reply.issues is not None:
+            # An identifier is one visitor's alone: what is given again never has it.
+            rest = reply.fields[reply.issues + len(self._issued or ()) :]
+            reply = replace(reply, fields=[*reply.fields[: reply.issues], *rest])
         reply.rendered = {}
         replies[bearing] = reply
 
@@ -360,10 +374,12 @@ class Exchange:
         editing = page and self.editable
         edit = self.gate.edit_page(self, answer) if editing and self.shows_banner else None
         apart = b"vary" in seen and self._told_apart(answer)
+        issues: int | None = None
         if sets or ours or apart or ((page or may_be) and not shared):
             fields = self._private(answer, hop, editing=editing, edit=edit)
             if sets:
                 fields += self._set_cookies(answer)
+            issues = len(fields) if self._issued is not None else None
             fields += [response_field(b"Set-Cookie", line) for line in ours]
             if page and not shared:
                 fields.append(self._current().tk)
@@ -371,7 +387,8 @@ class Exchange:
         else:
             fields = _public(answer, hop, told)
         self.gate.reporter.report(self, status, page)
-        return Reply(fields, None if edit is None else edit.editor, pending, page=page, dropped=self._dropped)
+        editor = None if edit is None else edit.editor
+        return Reply(fields, editor, pending, page=page, dropped=self._dropped, issues=issues)
 
     def _guarded(self, fields: Fields, answer: ResponseHead, edit: PageEdit | None) -> Fields:
         """The fields of a page with the Content-Security-Policy of this decision (SPEC 4)."""
@@ -454,7 +471,8 @@ class Exchange:
         if not lines and issued and self.now - issued > REISSUE_AFTER:
             lines.append(self.gate.consent_cookie(self.rules, self.consent))
         if self.identifier is None and enforcement.identifies and self.page:
-            lines.extend(self.gate.issue_identifier(self))
+            self._issued = self.gate.issue_identifier(self)
+            lines.extend(self._issued)
         if enforcement.ends:
             lines.extend(self.expired_after_a_no())
         return lines

@@ -77,10 +77,14 @@ class Place:
         return "" if self.client is None else str(self.client)
 
 
+BearingKey = tuple[Enforcement, bool, bool, bytes, bool, tuple[bytes, ...], bool]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Bearing:
     """All of a request that bears on a reply which is given again; one object each, so that it is found by itself.
-    `ended` are the lines by which cookies end that the browser still sends after a no."""
+    `ended` are the lines by which cookies end that the browser still sends after a no; a `newcomer` may be given an
+    identifier, which is theirs alone and no part of what is given again."""
 
     enforcement: Enforcement
     document: bool
@@ -88,6 +92,7 @@ class Bearing:
     method: bytes
     cookies: bool
     ended: tuple[bytes, ...]
+    newcomer: bool
 
 
 class Route(Enum):
@@ -128,9 +133,10 @@ class Ruleset:
         # Here and not in the gate, so that a reload can never pair a place with another policy's jurisdiction.
         self.places: Remembered[tuple[str, bytes], Place] = Remembered(PLACES_KEPT)
         self._enforcements: dict[str, Enforcement] = {}
-        self._bearings: dict[tuple[Enforcement, bool, bool, bytes, bool, tuple[bytes, ...]], Bearing] = {}
+        self._bearings: dict[BearingKey, Bearing] = {}
         self._peers: Remembered[str, bool] = Remembered(PLACES_KEPT)
         self._settled: Remembered[tuple[tuple[Location, ...], bool], tuple[Settled, int]] = Remembered(SETTLED_KEPT)
+        self._countries: dict[str, tuple[Settled, int]] = {}
         self._numbers: dict[tuple[str, Whereabouts], int] = {}
         self.jars: Remembered[bytes, Jar] = Remembered(JARS_KEPT)
         self.unanswered: dict[int, Enforcement] = {}
@@ -213,9 +219,11 @@ class Ruleset:
             known = self._enforcements[decision.digest] = Enforcement(self, decision)
         return known
 
-    def bearing(self, enforcement: Enforcement, asked: Observation, ended: tuple[bytes, ...]) -> Bearing:
+    def bearing(
+        self, enforcement: Enforcement, asked: Observation, ended: tuple[bytes, ...], newcomer: bool
+    ) -> Bearing:
         """What bears on the reply to this request, if nothing else does."""
-        key = (enforcement, asked.document, asked.frame, asked.method, b"cookie" in asked.seen, ended)
+        key = (enforcement, asked.document, asked.frame, asked.method, b"cookie" in asked.seen, ended, newcomer)
         known = self._bearings.get(key)
         if known is None:
             if len(self._bearings) >= BEARINGS_KEPT:
@@ -232,10 +240,15 @@ class Ruleset:
 
     def place(self, locations: tuple[Location, ...], readable: bool, client: IpAddress | None) -> Place:
         """Where the client at this address is, which the databases located so."""
-        known = self._settled.get((locations, readable))
+        one = locations[0] if readable and len(locations) == 1 else None
+        # Most often there is a country, and nothing else.
+        country = one.country if one is not None and not (one.region or one.city) else ""
+        known = self._countries.get(country) or self._settled.get((locations, readable))
         if known is None:
             settled = settle(locations, readable, self.policy)
             what = (settled.jurisdiction.name, settled.whereabouts)
             number = self._numbers.setdefault(what, len(self._numbers))
             known = self._settled.keep((locations, readable), (settled, number))
+        if country and country not in self._countries and len(self._countries) < SETTLED_KEPT:
+            self._countries[country] = known
         return Place(known[0], client, known[1])

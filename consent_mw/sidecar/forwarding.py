@@ -114,19 +114,18 @@ def towards_upstream(head: RequestHead, edits: Edits, peer: str, *, trusted: boo
 def _forwarding(head: RequestHead, peer: str, *, trusted: bool, secure: bool) -> Fields:
     """The fields that this hop adds."""
     added: Fields = []
-    seen = head.seen
-    chain: list[bytes] = []
+    seen, host = head.seen, head.host
+    said = peer.encode("latin-1")
     if trusted and b"x-forwarded-for" in seen:
-        chain += head.repeated.get(b"x-forwarded-for") or (seen[b"x-forwarded-for"],)
-    if peer:
-        chain.append(peer.encode("latin-1"))
-    if chain:
-        said = b", ".join(chain)
+        came = head.repeated.get(b"x-forwarded-for")
+        before = seen[b"x-forwarded-for"] if came is None else b", ".join(came)
+        said = before + b", " + said if said else before
+    if said:
         added.append((b"x-forwarded-for", said, b"X-Forwarded-For: " + said, CHANGED))
     if not (trusted and b"x-forwarded-proto" in seen):
         added.append(_PROTO[secure])
-    if head.host and not (trusted and b"x-forwarded-host" in seen):
-        added.append((b"x-forwarded-host", head.host, b"X-Forwarded-Host: " + head.host, CHANGED))
+    if host and not (trusted and b"x-forwarded-host" in seen):
+        added.append((b"x-forwarded-host", host, b"X-Forwarded-Host: " + host, CHANGED))
     added.append(_VIA)
     if head.length is None:
         added.append(_CHUNKED)

@@ -77,10 +77,10 @@ class Passage:
         self._client.passed(reply.head + body)
 
     def _learn(self, answer: ResponseHead) -> None:
-        """Take note of the head that was written for this answer, if it is to be given again."""
+        """Take note of the head that was written for this answer, if it is to be given again as it is."""
         reply: Reply | None = answer.replies.get(self._admission.bearing) if answer.replies else None
         framed = reply.rendered.get(AGAIN) if reply is not None and reply.rendered is not None else None
-        if reply is not None and isinstance(framed, Framed) and not framed.chunked:
+        if reply is not None and reply.issues is None and isinstance(framed, Framed) and not framed.chunked:
             reply.head = framed.head
 
     def _report(self, reply: Reply, status: int) -> None:

@@ -37,6 +37,9 @@ class ClientAddress:
     readable: bool = True
 
 
+_UNREADABLE = ClientAddress(None, readable=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Trust:
     """Which peers are believed, and which of their headers. Raises ValueError for a network that is none."""
@@ -75,12 +78,17 @@ def client_of(said: Sequence[bytes], peer: str, trust: Trust) -> ClientAddress:
     believed if anybody is."""
     direct = _peer_address(peer)
     if peer and direct is None:
-        return ClientAddress(None, readable=False)
+        return _UNREADABLE
     if not trust or (direct is not None and direct not in trust):
         return _found(direct)
     if not said:
         return _found(direct)
-    return _walk(_hops(said, trust.header.lower()), trust, direct)
+    header = trust.header.lower()
+    if len(said) == 1 and header == "x-forwarded-for" and b"," not in said[0]:
+        # The only hop is the last one, whoever trusts it.
+        hop = _hop(said[0].strip(b" \t").decode("latin-1"))
+        return _UNREADABLE if hop is None else _found(hop)
+    return _walk(_hops(said, header), trust, direct)
 
 
 def read_address(text: str) -> IpAddress | None:
@@ -161,7 +169,7 @@ def _walk(hops: Iterable[IpAddress | None], trust: Trust, direct: IpAddress | No
     last = direct
     for hop in hops:
         if hop is None:
-            return ClientAddress(None, readable=False)
+            return _UNREADABLE
         last = hop
         if hop not in trust:
             return _found(hop)

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from itsdangerous import Signer
-from itsdangerous.encoding import base64_encode
 from itsdangerous.signer import SigningAlgorithm
 
 from consent_mw.core.consent import Consent
@@ -30,8 +29,8 @@ LONGEST_TOKEN = 4000
 """Bytes beyond which a token is not read; browsers drop cookies over 4096."""
 
 _VERSION = 1
-_ID = re.compile(r"[A-Za-z0-9_-]{22}")
-_DAY = re.compile(r"[0-9]{1,6}")
+_IDENTIFIER = re.compile(r"([A-Za-z0-9_-]{22})\.([0-9]{1,6})")
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +71,8 @@ class Keyring:
         plain = _unsign(self._identifier, raw)
         if plain is None:
             return None
-        identity, _, day = plain.partition(".")
-        if not _ID.fullmatch(identity) or not _DAY.fullmatch(day):
-            return None
-        return Identifier(identity, int(day))
+        found = _IDENTIFIER.fullmatch(plain)
+        return None if found is None else Identifier(found[1], int(found[2]))
 
     def sign_consent(self, consent: Consent) -> str:
         """A token that holds this consent."""
@@ -141,6 +138,7 @@ class _Signer(Signer):
             algorithm=_Algorithm(),
         )
         self._derived = {key: super(_Signer, self).derive_key(key) for key in self.secret_keys}
+        self._newest_first = tuple(reversed(self._derived.values()))
 
     def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
         """The signing key of this secret (of the newest, where none is named)."""
@@ -149,17 +147,18 @@ class _Signer(Signer):
 
     def signed(self, value: bytes, signature: bytes) -> bool:
         """Whether some key made this very spelling of a signature: lenient base64 would let others pass for it."""
-        return any(
-            hmac.compare_digest(base64_encode(self.algorithm.get_signature(key, value)), signature)
-            for key in reversed(self._derived.values())
-        )
+        for key in self._newest_first:
+            made = binascii.b2a_base64(hmac.digest(key, value, "sha256"), newline=False)
+            if hmac.compare_digest(made.translate(_URLSAFE, b"="), signature):
+                return True
+        return False
 
 
 def _unsign(signer: _Signer, raw: str) -> str | None:
     if len(raw) > LONGEST_TOKEN or not raw.isascii():
         return None
-    value, separator, signature = raw.encode("ascii").rpartition(b".")
-    return value.decode("ascii") if separator and signer.signed(value, signature) else None
+    value, separator, signature = raw.rpartition(".")
+    return value if separator and signer.signed(value.encode("ascii"), signature.encode("ascii")) else None
 
 
 def _consent(fields: object) -> Consent | None:

@@ -12,7 +12,6 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Sequence
-from functools import lru_cache, partial
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -32,9 +31,6 @@ ATTRIBUTION = "IP Geolocation by DB-IP"
 """What a page that shows results of the built-in database says, as a link (its licence, CC BY 4.0)."""
 
 ATTRIBUTION_URL = "https://db-ip.com"
-
-ADDRESSES_KEPT = 4096
-"""Bound of the addresses whose locations are remembered."""
 
 _RENAMED = {"UK": "GB", "EL": "GR", "FX": "FR"}
 """Codes in use beside ISO 3166-1's own for the same country (the EU's, and an older ISO one)."""
@@ -66,9 +62,6 @@ class Locator:
         self._databases: list[_Database] = []
         for name in databases:
             self._open(name)
-        # Not of a method: in a cycle with its cache a locator, and the copies that it maps, would outlive its reload.
-        look_up = partial(_look_up, self._databases, self._problems)
-        self._remembered = lru_cache(maxsize=ADDRESSES_KEPT)(look_up)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -77,7 +70,11 @@ class Locator:
 
     def locate(self, address: IpAddress | None) -> tuple[Location, ...]:
         """Where the databases say this address is: one Location for each that knows, in the policy's order."""
-        return () if address is None else self._remembered(address)
+        if address is None:
+            return ()
+        plain = unmap(address)  # databases know the network behind a transition address only as IPv4
+        found = [_ask(one, self._problems, plain) for one in self._databases]
+        return tuple(one for one in found if one is not None)
 
     def _open(self, name: str) -> None:
         try:
@@ -98,11 +95,6 @@ class _Database:
             reader = _private_reader(original)
         self.version = reader.metadata().ip_version
         self.reader: _Reader = reader
-
-
-def _look_up(databases: list[_Database], problems: dict[str, str], address: IpAddress) -> tuple[Location, ...]:
-    plain = unmap(address)  # databases know the network behind a transition address only as IPv4
-    return tuple(found for one in databases if (found := _ask(one, problems, plain)) is not None)
 
 
 def _ask(database: _Database, problems: dict[str, str], address: IpAddress) -> Location | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -242,3 +243,42 @@ def test_what_came_once_is_not_remembered(door: Door) -> None:
         door.admissions.keep(head, exchange, head_of(BERLIN), "127.0.0.1", secure=False)
         found.append(door.finds(head_of(BERLIN)))
     assert found == ["", "eea_uk"]
+
+
+OPEN = POLICY.replace('regime = "opt-out"', 'regime = "opt-out"\nbanner = "none"')
+"""A policy by which a newcomer from New York gets an identifier, and no banner."""
+
+
+def test_an_identifier_is_given_to_each_newcomer_anew_and_to_nobody_else(tmp_path: Path) -> None:
+    origin = Origin()
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: session=2\r\nContent-Length: 2\r\n\r\nok"
+    origin.answer = lambda peer, head: peer.sendall(page)
+    token = Keyring([KEY]).sign_identifier(bytes(16), int(time.time()) // 86_400).encode()
+    bot = b"User-Agent: Googlebot/2.1 (+http://www.google.com/bot.html)\r\n"
+    ahead, image = b"Sec-Purpose: prefetch\r\n", b"Sec-Fetch-Dest: image\r\n"
+    with a_sidecar(tmp_path, origin.port, policy=OPEN) as (_, port, _admin), connect(port) as peer:
+
+        def heads(number: int) -> list[bytes]:
+            held = b"session=%d; __Host-vid=%b" % (number, token)
+            asked = [(b"session=%d" % number, b""), (held, b""), (b"session=3", bot), (b"session=4", ahead)]
+            return [_page_head(peer, cookies, more) for cookies, more in [*asked, (b"session=%d" % number, image)]]
+
+        rounds = [heads(number) for number in range(6)]
+        rounds += [heads(1) for _ in range(4)]
+    origin.close()
+    told = [[re.sub(rb"__Host-vid=[^;]+;", b"__Host-vid=*;", head) for head in heads] for heads in rounds]
+    assert told == [told[0]] * 10
+    assert [head.count(b"__Host-vid=*") for head in told[0]] == [1, 0, 0, 0, 0]
+    given = [re.findall(rb"__Host-vid=([^;]+);", heads[0])[0] for heads in rounds]
+    assert len(set(given)) == 10
+    assert all(Keyring([KEY]).read_identifier(one.decode()) for one in given)
+
+
+def _page_head(peer: socket.socket, cookies: bytes, more: bytes) -> bytes:
+    """The head of the answer to a page (unless `more` asks for something else), with these cookies."""
+    dest = b"" if b"Dest" in more else b"Sec-Fetch-Dest: document\r\n"
+    block = b"Host: a\r\n" + dest + more + b"X-Forwarded-For: " + NEW_YORK.encode() + b"\r\nCookie: "
+    peer.sendall(b"GET /a HTTP/1.1\r\n" + block + cookies + b"\r\n\r\n")
+    head = read_until(peer, b"\r\n\r\n")
+    assert read_until(peer, b"ok")
+    return head

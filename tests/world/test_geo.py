@@ -207,14 +207,6 @@ def test_databases_are_read_by_the_extension_and_leave_no_copy(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_remembered_addresses_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(geo, "ADDRESSES_KEPT", 8)
-    locator = Locator()
-    for number in range(50):
-        locator.locate(ipaddress.IPv4Address(0x08080800 + number))
-    assert locator._remembered.cache_info().currsize == 8
-
-
 def test_the_built_in_database_is_credited_and_ships_with_its_licence() -> None:
     assert (ATTRIBUTION, ATTRIBUTION_URL) == ("IP Geolocation by DB-IP", "https://db-ip.com")
     assert BUILTIN_PATH.is_file()

@@ -7,7 +7,7 @@ Rule: the decision is not skipped: it is the one that these bytes had, and it ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from consent_mw.asgi.enforcement import Enforcement
@@ -17,6 +17,7 @@ from consent_mw.asgi.jar import Jar
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Bearing, Place, Route, Ruleset
 from consent_mw.asgi.statistics import viewer
+from consent_mw.sidecar.forwarding import forwarded
 from consent_mw.wire.known import PlainKnown, known
 from consent_mw.wire.request_head import RequestHead
 
@@ -80,32 +81,43 @@ class Admissions:
             gate.counts["cookie_dropped"] += 1
         return found
 
-    def keep(self, head: RequestHead, exchange: Exchange, rendered: bytes, peer: str, *, secure: bool) -> None:
-        """Remember what became of this request's header block, if it is one that can come again, and did so once."""
-        block = head.block
-        ordinary = head.length == 0 and not (head.upgrade or head.continues or head.http10 or b"via" in head.seen)
-        if not ordinary or not 0 < len(block) <= LONGEST_BLOCK_KEPT or head.method != b"GET":
-            return
-        if len(head.fields) > MOST_FIELDS_KEPT or not self._known.once(block):
-            return
-        enforcement, place = exchange.enforcement, exchange.place
-        if enforcement is None or place is None or exchange.rules.partial or exchange.route is not Route.FORWARD:
-            return
+    def admit(
+        self, head: RequestHead, gate: Gate, peer: str, secure: bool, named: bytes
+    ) -> tuple[Admission, bytes] | None:
+        """The admission of this request, if it is an ordinary one that goes to the site, and what goes there for it;
+        `named` is the Host of a request that names none. Remembered, if its block came before."""
+        if not _is_ordinary(head):
+            return None
+        exchange = gate.decide(Observation(head.method, head.target, head.seen, head.repeated), peer)
+        enforcement, place, rules = exchange.enforcement, exchange.place, exchange.rules
+        if exchange.route is not Route.FORWARD or enforcement is None or place is None:
+            return None
+        rendered = forwarded(head, exchange, peer, named, trusted=rules.trusts(peer), secure=secure)
         jar = exchange.jar
         filtered = bool(jar.joined) and jar.remaining.get(exchange.number) is not jar.joined
         # The reply to who closes is written otherwise.
         bearing = exchange.bearing() if head.keep_alive else None
-        until = jar.until if bearing is None else min(jar.until, exchange.alike_until)
         views = viewer(exchange, enforcement) if exchange.page else None
         admission = Admission(
-            exchange.rules, peer, secure, filtered and exchange.rules.enforced, bearing, views,
-            _without_fields(head), exchange.seen, jar, place, enforcement, exchange.number,
+            rules, peer, secure, filtered and rules.enforced, bearing, views, head, exchange.seen, jar, place,
+            enforcement, exchange.number,
         )  # fmt: skip
-        self._known.keep(block, admission, until, rendered[rendered.index(b"\r\n") :])
+        if not rules.partial and len(head.block) <= LONGEST_BLOCK_KEPT and self._known.once(head.block):
+            kept = replace(admission, head=_without_fields(head))
+            until = jar.until if bearing is None else min(jar.until, exchange.alike_until)
+            self._known.keep(head.block, kept, until, rendered[rendered.index(b"\r\n") :])
+        return admission, rendered
 
     def forget(self) -> None:
         """Remember nothing: of what was in force before, nothing holds any longer."""
         self._known.clear()
+
+
+def _is_ordinary(head: RequestHead) -> bool:
+    """Whether a request is a GET of which nothing but its fields is to be told."""
+    if head.method != b"GET" or head.length != 0 or not head.block or len(head.fields) > MOST_FIELDS_KEPT:
+        return False
+    return not (head.upgrade or head.continues or head.http10 or b"via" in head.seen)
 
 
 def target_of(rendered: bytes) -> bytes:

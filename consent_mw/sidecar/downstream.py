@@ -299,7 +299,7 @@ class Client(asyncio.Protocol):
         return done
 
     def _admit(self, admission: Admission, rendered: bytes) -> None:
-        """Begin a request that came before."""
+        """Begin a request about which nothing is to be asked any more."""
         plane = self.plane
         self._served = True
         plane.meters.requests += 1
@@ -326,6 +326,10 @@ class Client(asyncio.Protocol):
             else:
                 self._refuse(head)
             return False
+        found = plane.admitted(head, self.peer, self.secure)
+        if found is not None:
+            self._admit(*found)
+            return True
         plane.meters.requests += 1
         relay = self.relay = Relay(self, head)
         if head.length == 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from consent_mw.sidecar.admission import target_of
+from consent_mw.sidecar.admission import Admission, target_of
 from consent_mw.sidecar.h2_engine import Code
 from consent_mw.sidecar.h2_outlet import Http2Outlet
 from consent_mw.sidecar.relay import METHODS, Relay
@@ -56,22 +56,29 @@ class Stream:
         if block:
             found = plane.admissions.find(line + b"\r\n" + block, plane.gate, self.peer, self.secure)
             if found is not None:
-                plane.meters.requests += 1
-                admission, rendered = found
-                target = target_of(rendered)
-                again = self._relay = Relay(self, admission.head, target)
-                again.begin_admitted(admission.exchange(plane.gate, target), rendered)
+                self._admit(*found)
                 return
         head = read_pairs(pairs, ended=ended)
         if isinstance(head, Refusal):
             self._refuse(head)
             return
         head.block = block
+        found = plane.admitted(head, self.peer, self.secure)
+        if found is not None:
+            self._admit(*found)
+            return
         plane.meters.requests += 1
         relay = self._relay = Relay(self, head)
         if ended:
             relay.feed_end()
         relay.begin()
+
+    def _admit(self, admission: Admission, rendered: bytes) -> None:
+        """Begin a request about which nothing is to be asked any more."""
+        self.plane.meters.requests += 1
+        target = target_of(rendered)
+        relay = self._relay = Relay(self, admission.head, target)
+        relay.begin_admitted(admission.exchange(self.plane.gate, target), rendered)
 
     def feed(self, data: bytes, *, ended: bool) -> None:
         """A part of the request's body."""

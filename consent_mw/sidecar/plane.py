@@ -6,12 +6,13 @@ Rule: nothing here knows which protocol a browser speaks.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from consent_mw.asgi.exchange import Editor
 from consent_mw.asgi.gate import Gate
-from consent_mw.sidecar.admission import Admissions
+from consent_mw.sidecar.admission import Admission, Admissions
 from consent_mw.wire.fields import Fields
 from consent_mw.world.access_log import AccessLog
 from consent_mw.world.metrics import Meters
@@ -19,6 +20,9 @@ from consent_mw.world.upstream import Pool
 
 if TYPE_CHECKING:
     from consent_mw.wire.request_head import RequestHead
+
+
+log = logging.getLogger("consent_mw.sidecar")
 
 
 class Guest(Protocol):
@@ -115,6 +119,15 @@ class Plane:
     now: float = 0.0
     connections: set[Guest] = field(default_factory=set)
     admissions: Admissions = field(default_factory=Admissions)
+
+    def admitted(self, head: RequestHead, peer: str, secure: bool) -> tuple[Admission, bytes] | None:
+        """What becomes of this request, if it is an ordinary one (see Admissions) and can be decided about."""
+        try:
+            return self.admissions.admit(head, self.gate, peer, secure, self.pool.upstream.authority)
+        except Exception:
+            # A relay tells the browser, if it fails again.
+            log.exception("the gate failed on a request")
+            return None
 
     def sweep(self) -> None:
         """Expire every connection whose deadline has passed; called once a second."""

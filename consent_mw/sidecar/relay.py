@@ -104,7 +104,6 @@ class Relay:
             log.exception("the gate failed on a request")
             self._say(500, "this request cannot be decided about")
             return
-        self._plane.admissions.keep(head, exchange, self._rendered, client.peer, secure=client.secure)
         self._send()
 
     def begin_admitted(self, exchange: Exchange, rendered: bytes) -> None:

@@ -14,7 +14,6 @@ import pytest
 from consent_mw import load_policy
 from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.gate import Gate
-from consent_mw.asgi.observe import Observation
 from consent_mw.core.consent import Consent
 from consent_mw.sidecar.admission import Admissions, target_of
 from consent_mw.sidecar.downstream import Client
@@ -52,10 +51,8 @@ class Door:
         """Admit this request, and remember it when it comes again."""
         head = read_head(raw)
         assert isinstance(head, RequestHead)
-        exchange = self.gate.decide(Observation(head.method, head.target, head.seen, head.repeated), peer)
-        exchange.remaining_cookies()
         for _ in range(2):
-            self.admissions.keep(head, exchange, raw, peer, secure=False)
+            self.admissions.admit(head, self.gate, peer, False, b"b")
 
     def finds(self, raw: bytes, peer: str = "127.0.0.1") -> str:
         """The jurisdiction by which this request is admitted at once; empty where it is not."""
@@ -237,10 +234,9 @@ def test_a_gate_that_fails_on_an_answer_seen_before_is_a_502(
 def test_what_came_once_is_not_remembered(door: Door) -> None:
     head = read_head(head_of(BERLIN))
     assert isinstance(head, RequestHead)
-    exchange = door.gate.decide(Observation(head.method, head.target, head.seen, head.repeated), "127.0.0.1")
     found = []
     for _ in range(2):
-        door.admissions.keep(head, exchange, head_of(BERLIN), "127.0.0.1", secure=False)
+        door.admissions.admit(head, door.gate, "127.0.0.1", False, b"b")
         found.append(door.finds(head_of(BERLIN)))
     assert found == ["", "eea_uk"]
 

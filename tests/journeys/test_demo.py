@@ -35,7 +35,7 @@ ROW = re.compile(r"(\w+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(.*)")
 
 def test_a_drive_lets_nothing_pass_beyond_the_permit() -> None:
     done = subprocess.run([*DEMO, "--drive", "90"], capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, complaints(done.stderr)) == (0, [])
     rows = {found[1]: found.groups()[1:] for line in done.stdout.splitlines() if (found := ROW.fullmatch(line))}
     assert set(rows) == {"eea_uk", "elsewhere"}
     assert sum(int(row[0]) for row in rows.values()) == 90
@@ -70,7 +70,12 @@ def demonstrating(port: int, ends_on: signal.Signals) -> Iterator[list[str]]:
     finally:
         process.send_signal(ends_on)
         out, err = process.communicate(timeout=30)
-        assert (process.returncode, err) == (0, ""), out
+        assert (process.returncode, complaints(err)) == (0, []), out
+
+
+def complaints(errors: str) -> list[str]:
+    """What was said on stderr beside the ledger's head, which a sidecar tells its log at its start and end."""
+    return [line for line in errors.splitlines() if not line.startswith("consent-mw: ledger head ")]
 
 
 def body_of(url: str, path: str = "/") -> str:

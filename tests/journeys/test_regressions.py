@@ -80,9 +80,9 @@ def test_a_withdrawal_above_the_limit_recalls_what_is_queued(tmp_path: Path) -> 
     recalled: list[list[str]] = []
     recall = middleware.gate.reporter.recall
 
-    def watched(exchange: Any) -> Any:
+    def watched(exchange: Any, reason: str) -> Any:
         recalled.append(middleware.gate.reporter.subjects(exchange))
-        return recall(exchange)
+        return recall(exchange, reason)
 
     middleware.gate.reporter.recall = watched  # type: ignore[method-assign]  # to see that it is asked
     middleware.gate.limiter.admits = lambda _: False  # type: ignore[method-assign]  # as after a flood

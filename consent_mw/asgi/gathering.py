@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from consent_mw.wire.address import truncate
 from consent_mw.wire.query import PageAddress, ReferrerAddress, clean_page, clean_referrer
@@ -35,6 +36,8 @@ _clean_referrer = lru_cache(maxsize=PAGES_KEPT)(clean_referrer)
 def _page(exchange: Exchange, named: Named) -> PageAddress:
     """Where the visitor is, without what the policy keeps back (SPEC 2)."""
     seen, policy = exchange.seen, exchange.rules.policy
+    if not seen.path:
+        return PageAddress()
     origin = policy.site.origin or f"https://{seen.first(b'host').decode('latin-1')}"
     # Without a named parameter no query leaves, and a page is the same page whatever its query.
     target = seen.path + b"?" + seen.query if named and seen.query else seen.path
@@ -42,9 +45,19 @@ def _page(exchange: Exchange, named: Named) -> PageAddress:
     return clean(origin, target, policy.redact, named)
 
 
+def query_of(exchange: Exchange) -> bytes:
+    """The query of the page; a fragment that some client sent with it is none of it."""
+    seen = exchange.seen
+    return b"" if b"#" in seen.path else seen.query.partition(b"#")[0]
+
+
 def _referrer(exchange: Exchange, named: Named) -> ReferrerAddress:
-    """Where the visitor came from, without what the policy keeps back."""
+    """Where the visitor came from, without what the policy keeps back; a page of ours is nowhere."""
     raw = exchange.seen.first(b"referer")
+    if exchange.rules.prefix in raw:
+        path = (page_named(exchange, raw) or b"").partition(b"?")[0]
+        if path == exchange.rules.prefix or path.startswith(exchange.rules.prefix + b"/"):
+            return ReferrerAddress()
     clean = _clean_referrer if len(raw) <= LONGEST_KEPT else clean_referrer
     return clean(raw, exchange.rules.policy.redact, named)
 
@@ -80,6 +93,20 @@ def _identity(part: str) -> Source:
         return str(getattr(visit.identity, part)) if visit is not None and visit.identity is not None else ""
 
     return source
+
+
+def page_named(exchange: Exchange, url: bytes) -> bytes | None:
+    """The request target of this URL, where it is a page of the site that this request was sent to; else None."""
+    try:
+        parts = urlsplit(url.decode("latin-1"))
+    except ValueError:
+        return None
+    host = parts.netloc.rpartition("@")[2].lower()
+    origin = exchange.rules.policy.site.origin
+    ours = (exchange.seen.first(b"host").decode("latin-1").lower(), origin.partition("://")[2].lower())
+    if parts.scheme not in ("http", "https") or not host or host not in ours:
+        return None
+    return ((parts.path or "/") + (f"?{parts.query}" if parts.query else "")).encode("latin-1")
 
 
 SOURCES: Final[Mapping[str, Source]] = {

@@ -31,14 +31,14 @@ LONGEST_NUMBER = 30
 
 class Permit(NamedTuple):
     """The fields one vendor may get of one event. `fields` maps field names (`page_path`, `props.plan`, …) to
-    values, `event` and `time` included where they are permitted; `masked` counts what was masked in them. A tuple,
-    since one is made of every event that is sent."""
+    values, `event` and `time` included where they are permitted; `masked` are the kinds of what was masked in them. A
+    tuple, since one is made of every event that is sent."""
 
     vendor: str
     event_id: str
     kind: EventKind
     fields: Mapping[str, Value]
-    masked: int = 0
+    masked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def permit(event: Event, decision: Decision, vendor: Vendor) -> Permit | Refusal
         reason = verdict.reason if verdict is not None else Reason.OPT_IN_DEFAULT
         return Refusal(vendor.name, vendor.purpose, reason)
     fields: dict[str, Value] = {}
-    masked = 0
+    masked: tuple[str, ...] = ()
     for name, value in _candidates(event, listed):
         fields[name], found = leaving(name, value)
         masked += found
@@ -70,11 +70,11 @@ def permitted(decision: Decision, vendor: Vendor) -> tuple[str, ...]:
     return decision.fields.get(vendor.name, ()) if decision.allows(vendor.purpose) else ()
 
 
-def leaving(name: str, value: Value) -> tuple[Value, int]:
-    """The value of a permitted field as it leaves, and how many things were masked in it; the value must be one that
+def leaving(name: str, value: Value) -> tuple[Value, tuple[str, ...]]:
+    """The value of a permitted field as it leaves, and the kinds of what was masked in it; the value must be one that
     can be written."""
     written = _written(value)
-    return _masked(written) if _free_form(name) else (written, 0)
+    return _masked(written) if _free_form(name) else (written, ())
 
 
 def narrow(fields: Mapping[str, Value], listed: Collection[str]) -> dict[str, Value]:
@@ -108,7 +108,7 @@ def _candidates(event: Event, listed: Sequence[str]) -> Iterator[tuple[str, Valu
 
 def _is_name(key: str) -> bool:
     """Whether a name that an event brought along may leave: it is anybody's text too."""
-    return 0 < len(key) <= LONGEST_NAME and _written(key) == key and mask(key)[1] == 0
+    return 0 < len(key) <= LONGEST_NAME and _written(key) == key and not mask(key)[1]
 
 
 def _writable(value: object) -> bool:
@@ -123,13 +123,13 @@ def _written(value: Value) -> Value:
     return value.encode("utf-8", "replace").decode("utf-8")
 
 
-def _masked(value: Value) -> tuple[Value, int]:
-    """The value as it may leave, and how many things were masked in it; a number that is a card is one too."""
+def _masked(value: Value) -> tuple[Value, tuple[str, ...]]:
+    """The value as it may leave, and the kinds of what was masked in it; a number that is a card is one too."""
     if isinstance(value, str):
         return mask(value)
     whole = int(value) if isinstance(value, float) and value.is_integer() else value
     shown, found = mask(str(whole))
-    return (shown, found) if found else (value, 0)
+    return (shown, found) if found else (value, ())
 
 
 def _free_form(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 Rule: a mark says what kind of thing stood there, never anything of it.
 Rule: ordinary slugs, dates, versions and counters stay; what is checksummed is only masked if the sum is right.
+Rule: what is percent-encoded is looked at decoded as well; it stays encoded where nothing was in it.
 Rule: text is cut only after it was masked, so that no half of a thing is left at the end.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import quote, unquote
 
 LONGEST_TEXT = 4096
 """Characters of a free-form value that are let through; the rest is cut."""
@@ -44,32 +46,57 @@ _NATIONAL = re.compile(
     r"(?<![0-9])(?<![0-9][.-])\(?0[1-9](?:[0-9]{1,3}\)?[ -][0-9]{3,4}[ -]?[0-9]{3,4}|(?:[ .-][0-9]{2}){4})(?![0-9])"
 )
 
+_HEX = re.compile(r"(?<![0-9a-z])[0-9a-f]{16,19}(?![0-9a-z])", re.IGNORECASE)
+_AS_THEY_ARE = " /:@!$&'()*+,;=~-._?#[]"
+
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{4,6}Z?")
 _TURNS = re.compile(r"(?<=[a-z])(?=[0-9])|(?<=[0-9])(?=[a-z])", re.IGNORECASE)
 _CASES = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-def mask(text: str) -> tuple[str, int]:
-    """The text with what looks like personal data masked, and how many things were."""
-    count = 0
+def mask(text: str) -> tuple[str, tuple[str, ...]]:
+    """The text with what looks like personal data masked, and the kind of each thing that was."""
+    shown, kinds = _masked(text)
+    plain = _decoded(text[:_LONGEST_READ]) if "%" in text else text
+    if plain == text:
+        return shown, kinds
+    decoded, found = _masked(plain)
+    if len(found) <= len(kinds):
+        return shown, kinds
+    return quote(decoded, safe=_AS_THEY_ARE if " " in text else _AS_THEY_ARE[1:], errors="replace")[
+        :LONGEST_TEXT
+    ], found
 
-    def marking(mark: str, holds: Callable[[str], bool]) -> Callable[[re.Match[str]], str]:
+
+def _decoded(text: str) -> str:
+    """The text without percent-encoding, however often it was encoded within reason."""
+    for _ in range(3):
+        plain = unquote(text)
+        if plain == text:
+            break
+        text = plain
+    return text
+
+
+def _masked(text: str) -> tuple[str, tuple[str, ...]]:
+    kinds: list[str] = []
+
+    def marking(kind: str, holds: Callable[[str], bool]) -> Callable[[re.Match[str]], str]:
         def replace(found: re.Match[str]) -> str:
-            nonlocal count
             if not holds(found[0]):
                 return found[0]
-            count += 1
-            return mark
+            kinds.append(kind)
+            return f"[{kind}]"
 
         return replace
 
     shown = text[:_LONGEST_READ]
-    for pattern, mark, holds in _KINDS:
-        shown = pattern.sub(marking(mark, holds), shown)
+    for pattern, kind, holds in _KINDS:
+        shown = pattern.sub(marking(kind, holds), shown)
     if len(text) > _LONGEST_READ:
         shown = shown[: max(len(shown) - _LONGEST_THING, 0)]
-    return shown[:LONGEST_TEXT], count
+    return shown[:LONGEST_TEXT], tuple(kinds)
 
 
 def _always(_found: str) -> bool:
@@ -118,6 +145,11 @@ def _is_token(found: str) -> bool:
     return bool(random) and (max(random) >= 16 or sum(random) >= 18)
 
 
+def _is_hex(found: str) -> bool:
+    """Whether digits and letters are as mixed as in no word or number."""
+    return len(_TURNS.findall(found)) >= 3
+
+
 def _is_random(part: str) -> bool:
     """Whether digits and letters alternate as in no word: `a1b2`, not `part2`, `h264` or `2nd`."""
     turns = len(_TURNS.findall(part))
@@ -125,12 +157,16 @@ def _is_random(part: str) -> bool:
 
 
 _KINDS: tuple[tuple[re.Pattern[str], str, Callable[[str], bool]], ...] = (
-    (_EMAIL, "[email]", _always),
-    (_JWT, "[token]", _always),
-    (_SSN, "[ssn]", _always),
-    (_TOKEN, "[token]", _is_token),
-    (_CARD, "[card]", _holds_card),
-    (_INTERNATIONAL, "[phone]", _is_phone),
-    (_NORTH_AMERICAN, "[phone]", _always),
-    (_NATIONAL, "[phone]", _always),
+    (_EMAIL, "email", _always),
+    (_JWT, "token", _always),
+    (_SSN, "ssn", _always),
+    (_TOKEN, "token", _is_token),
+    (_HEX, "token", _is_hex),
+    (_CARD, "card", _holds_card),
+    (_INTERNATIONAL, "phone", _is_phone),
+    (_NORTH_AMERICAN, "phone", _always),
+    (_NATIONAL, "phone", _always),
 )
+
+KINDS = tuple(dict.fromkeys(kind for _, kind, _ in _KINDS))
+"""What is masked, by the words that it is marked and counted with."""

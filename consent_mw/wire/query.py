@@ -2,6 +2,7 @@
 
 Rule: a parameter leaves only if its name is given; nothing else of a query ever does.
 Rule: `[urls] redact` patterns match the decoded path, so that another spelling hides nothing.
+Rule: nothing is cut here: half of an email would not be masked as one.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes, urlencode,
 HIDDEN = "*"
 """What stands in a path for the part that never leaves."""
 
-LONGEST_URL = 2048
-"""Characters beyond which a URL is cut."""
+_IN_TEXT = re.compile(r"""([a-z][a-z0-9+.-]{0,15}://[^\s/?#"'<>]*)?(/[^\s"'<>()]*)""", re.IGNORECASE)
+_IN_TARGET = "%/:@!$&'()*+,;=~-._?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,13 @@ def clean_page(origin: str, target: bytes, redact: Sequence[str], named: frozens
     if absolute and "/" not in scheme:
         path = "/" + rest.partition("/")[2]
     plain = clean_path(path, redact)
-    return PageAddress(plain, (origin + plain + _named_query(query.encode("latin-1"), named))[:LONGEST_URL])
+    return PageAddress(plain, origin + plain + _named_query(query.encode("latin-1"), named))
 
 
 def clean_referrer(raw: bytes, redact: Sequence[str], named: frozenset[str]) -> ReferrerAddress:
     """The referrer of this header value; nothing where it is no http URL."""
     try:
-        parts = urlsplit(raw.decode("latin-1")[: LONGEST_URL * 4])
+        parts = urlsplit(raw.decode("latin-1"))
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return ReferrerAddress()
@@ -57,7 +58,7 @@ def clean_referrer(raw: bytes, redact: Sequence[str], named: frozenset[str]) -> 
     origin = f"{parts.scheme}://{shown}" + (f":{port}" if port is not None else "")
     path = clean_path(parts.path or "/", redact)
     query = _named_query(parts.query.encode("latin-1", "replace"), named)
-    return ReferrerAddress(host, (origin + path + query)[:LONGEST_URL])
+    return ReferrerAddress(host, origin + path + query)
 
 
 def clean_path(path: str, redact: Sequence[str]) -> str:
@@ -68,7 +69,25 @@ def clean_path(path: str, redact: Sequence[str]) -> str:
         wanted = prefix.lower()
         if any(one.startswith(wanted) and len(one) > len(wanted) if star else one == wanted for one in forms):
             return quote(prefix, safe="/:@!$&'()*+,;=~-._") + HIDDEN if star else HIDDEN
-    return path[:LONGEST_URL]
+    return path
+
+
+def hide_in_text(text: str, redact: Sequence[str]) -> str:
+    """The text with what the patterns cover hidden in each path and URL of it."""
+    if not redact or "/" not in text:
+        return text
+
+    def hidden(found: re.Match[str]) -> str:
+        plain = re.split("[?#]", found[2], maxsplit=1)[0]
+        clean = clean_path(plain, redact)
+        return found[0] if clean == plain else (found[1] or "") + clean
+
+    return _IN_TEXT.sub(hidden, text)
+
+
+def target_of_page(said: str) -> bytes:
+    """A page's path and query as a request target, as a browser would have asked for it; no fragment."""
+    return quote(said.partition("#")[0], safe=_IN_TARGET, errors="replace").encode("ascii")
 
 
 def named_parameters(query: bytes, named: frozenset[str]) -> dict[str, str]:

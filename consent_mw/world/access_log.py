@@ -32,6 +32,9 @@ CLOSES_WITHIN = 1.0
 PATHS_KEPT = 2048
 """Bound of the paths whose cleaned form is remembered."""
 
+LONGEST_SHOWN = 2048
+"""Characters of a path that are logged."""
+
 LONGEST_PATH = 2400
 """Bytes of a path's JSON, so that a line always fits a pipe's atomic write (4096 bytes on Linux)."""
 
@@ -135,7 +138,7 @@ class AccessLog:
 
 def _shown(path: bytes, redact: tuple[str, ...]) -> bytes:
     """The path as JSON, with what is kept back hidden."""
-    plain = clean_path(path.decode("latin-1"), redact)
+    plain = clean_path(path.decode("latin-1"), redact)[:LONGEST_SHOWN]
     shown = json.dumps(plain)
     return (shown if len(shown) <= LONGEST_PATH else json.dumps(plain[: LONGEST_PATH // 6])).encode()
 

@@ -11,6 +11,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from consent_mw.core.redaction import KINDS
+
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
@@ -89,6 +91,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
 
 LABELLED: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "event": ("events", "Events by vendor and what became of them.", ("vendor", "outcome")),
+    "masked": ("masked", "What looked like personal data in what a vendor gets, and was masked.", ("kind",)),
     "csp_violation": (
         "csp_violations",
         "What pages tried to call although their Content-Security-Policy denies it, by vendor and its purpose.",
@@ -98,6 +101,15 @@ LABELLED: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "response": ("responses", "Responses by class of status; `given-up` had none.", ("class",)),
     "reload": ("reloads", "Reloads of policy, databases, keys and certificates.", ("result",)),
 }
+
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "reload": ("done", "failed"),
+    "choice": ("given", "refused", "partial"),
+    "masked": KINDS,
+}
+"""Values of a label that are known beforehand, so that a total is there before it first counts."""
+
+_WORDED = tuple(f"{one}_" for one in WORDS)
 
 GAUGES: Mapping[str, tuple[str, str]] = {
     "connections": ("connections", "Open connections of browsers."),
@@ -167,8 +179,8 @@ def _labelled(key: str, totals: Totals) -> Iterable[tuple[tuple[str, ...], float
             if digit < 6 or number:
                 yield (f"{digit}xx" if digit else "given-up",), number
         return
-    if key in ("reload", "choice"):
-        words = ("done", "failed") if key == "reload" else ("given", "refused", "partial")
+    if key in WORDS:
+        words = WORDS[key]
         yield from (((word,), totals.get(f"{key}_{word}", 0)) for word in words)
         return
     for name, number in totals.items():
@@ -185,7 +197,7 @@ def _others(totals: Totals) -> dict[str, dict[str, float]]:
     others: dict[str, dict[str, float]] = {}
     for name, number in totals.items():
         what, _, vendor = name.partition(":")
-        known = what in FAMILIES or what in LABELLED or what == "second" or what.startswith(("choice_", "reload_"))
+        known = what in FAMILIES or what in LABELLED or what == "second" or what.startswith(_WORDED)
         if not known and what.isidentifier() and not (what.startswith("event_") and vendor):
             others.setdefault(what, {})[vendor] = number
     return others

@@ -34,7 +34,7 @@ VALUES = {
 
 
 def fields_of(event: Event, *listed: str) -> Any:
-    """What a vendor with these fields gets of this event, and how much was masked in it."""
+    """What a vendor with these fields gets of this event, and what was masked in it."""
     vendor = a_vendor(fields=listed)
     allowed = permit(event, a_decision(a_policy(vendors=(vendor,)), ELSEWHERE), vendor)
     assert isinstance(allowed, Permit)
@@ -52,12 +52,15 @@ def test_a_permit_names_its_vendor_and_event() -> None:
 def test_only_listed_fields_that_have_a_value_leave() -> None:
     assert fields_of(an_event(values=VALUES), "country", "city", "ip_truncated") == (
         {"country": "US", "ip_truncated": "203.0.113.0"},
-        0,
+        (),
     )
 
 
 def test_an_address_that_is_listed_leaves_as_it_is() -> None:
-    assert fields_of(an_event(values=VALUES), "ip", "email") == ({"ip": "203.0.113.7", "email": "ann@example.com"}, 0)
+    assert fields_of(an_event(values=VALUES), "ip", "email") == (
+        {"ip": "203.0.113.7", "email": "ann@example.com"},
+        (),
+    )
 
 
 def test_a_jurisdiction_with_its_own_list_gets_that_one() -> None:
@@ -104,7 +107,7 @@ def test_a_family_gives_all_its_members_and_a_name_gives_one() -> None:
     event = an_event(props={"plan": "pro", "seats": 3}, query={"utm_source": "ad", "token": "x"})
     assert fields_of(event, "props.*", "query.utm_source") == (
         {"query.utm_source": "ad", "props.plan": "pro", "props.seats": 3},
-        0,
+        (),
     )
 
 
@@ -125,7 +128,7 @@ def test_free_form_fields_are_masked_and_counted_the_event_name_included() -> No
             "props.card": "[card]",
             "props.ok": "yes",
         },
-        5,
+        ("email", "email", "email", "phone", "card"),
     )
 
 
@@ -133,13 +136,13 @@ def test_a_card_that_is_a_number_is_masked_as_well() -> None:
     props = {"card": 4111111111111111, "also": 4111111111111111.0, "count": 12, "rate": 0.5, "on": True}
     assert fields_of(an_event(props=props), "props.*") == (
         {"props.card": "[card]", "props.also": "[card]", "props.count": 12, "props.rate": 0.5, "props.on": True},
-        2,
+        ("card", "card"),
     )
 
 
 def test_a_name_that_is_personal_data_or_too_long_does_not_leave() -> None:
     props = {"ann@example.com": 1, "x" * (LONGEST_NAME + 1): 2, "": 3, "half \ud800": 4, "plan": 5}
-    assert fields_of(an_event(props=props), "props.*") == ({"props.plan": 5}, 0)
+    assert fields_of(an_event(props=props), "props.*") == ({"props.plan": 5}, ())
 
 
 def test_what_json_cannot_say_does_not_leave() -> None:
@@ -151,7 +154,7 @@ def test_what_json_cannot_say_does_not_leave() -> None:
         "huge": 10**5000,
         "half": "\ud800x",
     }
-    assert fields_of(an_event(time=float("nan"), props=hostile), "props.*", "time") == ({"props.half": "?x"}, 0)
+    assert fields_of(an_event(time=float("nan"), props=hostile), "props.*", "time") == ({"props.half": "?x"}, ())
 
 
 def test_a_list_narrows_a_permit_and_never_widens_it() -> None:

@@ -111,6 +111,7 @@ class Exchange:
     identifier: Identifier | None = None
     number = 0
     now = 0
+    decided = 0.0
     _dropped = 0
     _facts: Facts | None = None
     _issued: list[bytes] | None = None
@@ -123,11 +124,12 @@ class Exchange:
         self.route = route
         self.seen = seen
 
-    def enter(self, jar: Jar, place: Place, now: int, enforcement: Enforcement, number: int) -> None:
-        """Come under the policy: with these cookies, from this place, by this decision."""
+    def enter(self, jar: Jar, place: Place, now: float, enforcement: Enforcement, number: int) -> None:
+        """Come under the policy: with these cookies, from this place, by this decision, at this time."""
         self.jar = jar
         self.place = place
-        self.now = now
+        self.decided = now
+        self.now = int(now)
         self.enforcement = enforcement
         self.number = number
         self.consent = jar.consent

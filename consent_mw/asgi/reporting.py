@@ -2,6 +2,8 @@
 
 Rule: a value is gathered only if some vendor may get it; what is filtered out is never stored.
 Rule: reporting never delays a page and never fails one.
+Rule: a row says when it was decided about, so that a recall since then forbids it; what was decided too long ago for
+      a recall to be remembered is not reported at all.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from consent_mw.asgi.visit import Visit
 from consent_mw.core.decision import DECISIONS_KEPT, Decision
 from consent_mw.core.event import IDENTIFY, PAGE_VIEW, Event
 from consent_mw.core.terms import EventKind
-from consent_mw.errors import StoreFullError
+from consent_mw.errors import StoreError, StoreFullError
 from consent_mw.wire.remembered import Remembered
 from consent_mw.wire.structured import read_instructions
-from consent_mw.world.store import OutboxRow
+from consent_mw.world.store import OutboxRow, PairRow, Store
 
 if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Exchange
@@ -42,6 +44,14 @@ VISITORS_KEPT: Final = 8192
 
 PAGES_KEPT: Final = 2048
 """Bound of the pages of which is remembered what is written of them, twice."""
+
+REPORTED_WITHIN: Final = 1800.0
+"""Seconds that a request may take and still be reported: fewer than the store remembers a recall for."""
+
+PAIRED_FOR: Final = 600.0
+"""Seconds that a pair of visitor and user id is not handed to the store again."""
+
+LONGEST_USER_ID: Final = 256
 
 _new: Final = tuple.__new__
 _VIEW: Final = Event(PAGE_VIEW, kind=EventKind.PAGE_VIEW)
@@ -61,6 +71,7 @@ class Reporter:
         self._pages: Pages = Remembered(PAGES_KEPT)
         self._key = b""
         self._digests: Remembered[str, str] = Remembered(VISITORS_KEPT)
+        self._paired: Remembered[tuple[str, str, str], float] = Remembered(VISITORS_KEPT)
 
     def heed(self, exchange: Exchange, told: Sequence[tuple[bytes, bytes]]) -> Future[Any] | None:
         """Act on what the app said (SPEC 7), before its response is answered.
@@ -82,10 +93,12 @@ class Reporter:
         enforcement = exchange.enforcement
         if enforcement is None:
             return
+        if exchange.spoke:
+            self._keep_pair(exchange)
         viewed = page and is_seen(status) and exchange.page
         if viewed:
             self._gate.statistics.view(exchange, enforcement)
-        if not enforcement.reports:
+        if not enforcement.reports or self._gate.now() - exchange.decided > REPORTED_WITHIN:
             return
         if exchange.spoke:
             events = _said(exchange, viewed=viewed and not self._gate.is_bot(exchange))
@@ -103,15 +116,25 @@ class Reporter:
             self._waiting.extend(self._rows(exchange, enforcement.decision, events))
             self._arrange()
 
-    def enqueue(self, exchange: Exchange, events: Sequence[Event]) -> Future[None] | None:
-        """Queue these events at once, for every vendor that may get something of them; resolves when they are
-        committed. None where no vendor may or can get any."""
-        decision, store = exchange.decision, self._gate.store
-        rows = self._rows(exchange, decision, events) if decision is not None else []
-        if not rows or store is None:
-            return None
-        self.hand_over()
-        return self._give(rows)
+    def enqueue(self, told: Sequence[tuple[Exchange, Event]], *, at_once: bool) -> tuple[int, Future[None] | None]:
+        """Queue these events, each as told on the page of its exchange, for every vendor that may get something of
+        them. Returns how many a vendor may get something of; and, where it is done `at_once`, what resolves when
+        they are committed. Raises StoreError where there is something to keep and no store."""
+        rows: list[OutboxRow] = []
+        for exchange, event in told:
+            if exchange.decision is not None:
+                rows += self._rows(exchange, exchange.decision, [event])
+        if rows and self._gate.store is None:
+            self._gate.count("event_lost", len(rows))
+            raise StoreError("the store is not open")
+        pending = None
+        if rows and at_once:
+            self.hand_over()
+            pending = self._give(rows)
+        elif rows:
+            self._waiting += rows
+            self._arrange()
+        return len({row.event_id for row in rows}), pending
 
     def hand_over(self) -> None:
         """Give the store what waits, so that whatever it is asked next finds it there."""
@@ -128,14 +151,41 @@ class Reporter:
         denied = frozenset(one.purpose for one in decision.verdicts if not one.allowed)
         self.hand_over()
         subjects = self.subjects(exchange)
-        return store.recall(subjects, purposes=denied, reason=reason) if subjects and denied else None
+        if not subjects or not denied:
+            return None
+        return store.recall(subjects, purposes=denied, reason=reason, at=self._gate.now())
+
+    def erase(self, store: Store, exchange: Exchange) -> Future[int]:
+        """Erase what is kept of this browser; resolves with how many things there were when they are gone."""
+        self._paired.clear()
+        return store.erase(self.subjects(exchange), receipt=exchange.consent.receipt, at=self._gate.now())
 
     def _erase(self, exchange: Exchange) -> Future[Any] | None:
         store = self._gate.store
         if store is None:
             return None
         self.hand_over()
-        return store.erase(self.subjects(exchange), receipt=exchange.consent.receipt)
+        return self.erase(store, exchange)
+
+    def _keep_pair(self, exchange: Exchange) -> None:
+        """Keep who the app said that this visitor is, for the person's rights, where recognising is allowed."""
+        visit, rule, store = exchange.visit, exchange.rules.policy.identifier, self._gate.store
+        if visit is None or visit.identity is None or visit.erased or rule is None or store is None:
+            return
+        user_id = visit.identity.user_id
+        if not 0 < len(user_id) <= LONGEST_USER_ID or not exchange.visitor:
+            return
+        pair = (self._visitor(exchange), user_id, exchange.consent.receipt)
+        known = self._paired.get(pair)
+        if known is None or self._gate.now() - known > PAIRED_FOR:
+            self._paired.keep(pair, self._gate.now())
+            row = PairRow(*pair, exchange.decided)
+            store.keep_pair(row, rule.purpose).add_done_callback(partial(self._paired_or_not, pair))
+
+    def _paired_or_not(self, pair: tuple[str, str, str], pending: Future[None]) -> None:
+        if pending.cancelled() or pending.exception() is not None:
+            self._paired.forget(pair)
+            self._gate.count("store_failed")
 
     def _viewed_again(self, exchange: Exchange, decision: Decision) -> bool:
         """Queue a page view by what is remembered of its visitor; False where it takes a closer look."""
@@ -167,7 +217,7 @@ class Reporter:
             body = share.view(exchange, members, self._pages, now)
             if body is None:
                 return False
-            self._add(rows, share, [(_VIEW, identity)], [body], told.whose, decision.policy.digest, now)
+            self._add(rows, share, [(_VIEW, identity)], [body], told.whose, decision.policy.digest, exchange.decided)
         if plan.nothing:
             self._refuse(plan)
         if rows:
@@ -186,7 +236,7 @@ class Reporter:
         whose = (self._visitor(exchange), exchange.consent.receipt, decision.jurisdiction.name)
         for share in plan.shares:
             bodies = share.bodies(exchange, told, now)
-            self._add(rows, share, told, bodies, whose, decision.policy.digest, now)
+            self._add(rows, share, told, bodies, whose, decision.policy.digest, exchange.decided)
         return rows
 
     def _refuse(self, plan: Plan, number: int = 1) -> None:
@@ -202,7 +252,7 @@ class Reporter:
         bodies: Sequence[bytes],
         whose: tuple[str, str, str],
         digest: str,
-        now: float,
+        decided: float,
     ) -> None:
         """Add the rows of these events for the vendors of this share; `whose` are visitor, receipt, jurisdiction."""
         visitor, receipt, jurisdiction = whose
@@ -211,7 +261,7 @@ class Reporter:
             for (event, identity), body in zip(told, bodies, strict=True):
                 values = (
                     row(), name, identity, event.kind.value, body,
-                    visitor, receipt, jurisdiction, purpose, digest, now, 0, False,
+                    visitor, receipt, jurisdiction, purpose, digest, decided, 0, False,
                 )  # fmt: skip
                 rows.append(_new(OutboxRow, values))
 

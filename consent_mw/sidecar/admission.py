@@ -48,10 +48,10 @@ class Admission:
     enforcement: Enforcement
     number: int
 
-    def exchange(self, gate: Gate, target: bytes) -> Exchange:
-        """The exchange for a request that asks for this target with this block."""
+    def exchange(self, gate: Gate, target: bytes, ago: float = 0.0) -> Exchange:
+        """The exchange for a request that asked for this target with this block so many seconds ago."""
         exchange = Exchange(gate, self.rules, Route.FORWARD, self.seen.elsewhere(target))
-        exchange.enter(self.jar, self.place, int(gate.now()), self.enforcement, self.number)
+        exchange.enter(self.jar, self.place, gate.now() - ago, self.enforcement, self.number)
         return exchange
 
 

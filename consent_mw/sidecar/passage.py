@@ -85,7 +85,8 @@ class Passage:
 
     def _report(self, reply: Reply, status: int) -> None:
         gate = self._plane.gate
-        gate.reporter.report(self._admission.exchange(gate, target_of(self._rendered)), status, reply.page)
+        exchange = self._admission.exchange(gate, target_of(self._rendered), perf_counter() - self._started)
+        gate.reporter.report(exchange, status, reply.page)
 
     def _log(self, status: int, seconds: float, sent: int) -> None:
         self._plane.log.write(
@@ -101,7 +102,7 @@ class Passage:
         """The relay that goes on with this request, on this connection or, where that is done with it, without."""
         client, admission = self._client, self._admission
         target = target_of(self._rendered)
-        exchange = admission.exchange(self._plane.gate, target)
+        exchange = admission.exchange(self._plane.gate, target, perf_counter() - self._started)
         relay = client.relay = Relay(client, admission.head, target)
         relay.take_over(exchange, self._rendered, connection, self._started)
         return relay

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.gate import Gate
-from consent_mw.asgi.gathering import SOURCES
+from consent_mw.asgi.gathering import SOURCES, query_of
 from consent_mw.asgi.ids import Ids
 from consent_mw.asgi.reporting import HANDED_OVER_AT
 from consent_mw.core.event import Event
@@ -62,7 +62,7 @@ def expected(exchange: Exchange, event: Event, vendor: Vendor) -> tuple[Any, ...
         event.props,
         event.kind,
         {**told, **event.values},
-        {**named_parameters(exchange.seen.query, frozenset("*")), **event.query},
+        {**named_parameters(query_of(exchange), frozenset("*")), **event.query},
         event.id,
         event.time or float(NOW),
     )
@@ -238,12 +238,11 @@ def test_many_page_views_are_handed_over_at_once(gate: Gate) -> None:
 def test_what_waits_is_recalled_and_erased_as_well(gate: Gate) -> None:
     async def journey(gate: Gate) -> None:
         exchange = a_page(gate)
-        erased = gate.reporter._erase(exchange)
-        assert erased is not None
-        assert await asyncio.wrap_future(erased) == 1
-        a_page(gate)
         subjects = gate.reporter.subjects(exchange)
         assert len(await gate.store_result(lambda store: store.recall(subjects))) == 1
+        erased = gate.reporter._erase(a_page(gate))
+        assert erased is not None
+        assert await asyncio.wrap_future(erased) == 1
 
     run(gate, journey)
 
@@ -284,8 +283,9 @@ def test_a_timer_that_its_loop_took_along_holds_up_nobody(gate: Gate, tmp_path: 
 def test_events_that_are_asked_for_follow_those_that_wait(gate: Gate) -> None:
     async def journey(gate: Gate) -> None:
         exchange = a_page(gate)
-        pending = gate.reporter.enqueue(exchange, [Event("signup")])
+        number, pending = gate.reporter.enqueue([(exchange, Event("signup"))], at_once=True)
         assert pending is not None
+        assert number == 1
         await asyncio.wrap_future(pending)
         rows = await asyncio.wrap_future(opened(gate).claim("segment", 9, float(NOW), 60.0))
         assert [json.loads(row.body)["event"] for row in rows] == ["page_view", "signup"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 
 from tests.journeys.site import KEY, listening
 
+LAUNCH = Path(__file__).resolve().parents[1] / "sidecar" / "launch.py"
 PAGE = b"<!doctype html><html lang=en><head><title>Shop</title></head><body><main><h1>Shop</h1></main></body></html>"
 
 
@@ -70,11 +72,14 @@ def an_origin() -> Iterator[Origin]:
 
 
 @contextmanager
-def serving(folder: Path, policy: str, upstream: str, *flags: str) -> Iterator[str]:
-    """`consent-mw serve` before this upstream; gives its address."""
+def serving(
+    folder: Path, policy: str, upstream: str, *flags: str, changed: dict[str, dict[str, float]] | None = None
+) -> Iterator[str]:
+    """`consent-mw serve` before this upstream, with these constants of modules `changed`; gives its address."""
     file = folder / "policy.toml"
     file.write_text(policy)
-    command = [sys.executable, "-m", "consent_mw.cli", "serve", "--policy", str(file), "--upstream", upstream]
+    program = ["-m", "consent_mw.cli"] if changed is None else [str(LAUNCH), json.dumps(changed)]
+    command = [sys.executable, *program, "serve", "--policy", str(file), "--upstream", upstream]
     command += ["--listen", "127.0.0.1:0", "--store", f"sqlite:///{folder / 'consent.db'}", "--drain", "2s", *flags]
     process = subprocess.Popen(
         command,

@@ -1,4 +1,4 @@
-"""The store behind one interface: receipts, the outbox, the ledger and page statistics (SPEC 9).
+"""The store behind one interface: receipts, the outbox, the ledger, page statistics, and who a visitor is (SPEC 9).
 
 Rule: every method answers with a future that resolves once the answer is on disk.
 Rule: an outbox row holds only what its vendor was permitted to get when it was written.
@@ -50,6 +50,16 @@ class OutboxRow(NamedTuple):
     interrupted: bool = False
 
 
+class PairRow(NamedTuple):
+    """Who the site says a visitor is: the visitor's keyed digest, the site's user id, the receipt that held (or
+    nothing), and when this was allowed, in seconds since 1970."""
+
+    visitor: str
+    user_id: str
+    receipt: str
+    at: float
+
+
 class Settlement(NamedTuple):
     """What became of a claimed row: an outcome that ends it (`accepted`, `dead`, …), or a time to try again at;
     where it was not `tried`, its claim does not count as an attempt."""
@@ -85,7 +95,8 @@ class Store(Protocol):
         """Every receipt of the browser whose first one this was, oldest first."""
 
     def enqueue(self, rows: Sequence[OutboxRow]) -> Future[None]:
-        """Keep these rows until they are delivered. Fails with StoreFullError at the bound."""
+        """Keep these rows until they are delivered, but those that a recall forbids. Fails with StoreFullError at
+        the bound."""
 
     def claim(self, vendor: str, limit: int, now: float, lease: float) -> Future[list[OutboxRow]]:
         """The next rows for this vendor, in order, one visitor's later event never before its earlier one."""
@@ -100,18 +111,42 @@ class Store(Protocol):
         are the names of what left."""
 
     def recall(
-        self, subjects: Collection[str], *, purposes: Collection[str] | None = None, reason: str = "withdrawal"
+        self,
+        subjects: Collection[str],
+        *,
+        purposes: Collection[str] | None = None,
+        reason: str = "withdrawal",
+        at: float = 0.0,
     ) -> Future[list[str]]:
         """Take back every undelivered row of these visitors or receipts (and their browsers' other receipts),
-        for these purposes or for all. Answers with the event ids."""
+        for these purposes or for all; what was decided before `at` (seconds since 1970) is not kept any more
+        either. Answers with the event ids."""
 
     def recall_others(self, vendors: Collection[str]) -> Future[dict[str, int]]:
         """Take back rows of vendors that are not among these, a bounded number; answers with how many, by vendor:
         with nothing when none is left."""
 
-    def erase(self, subjects: Collection[str], *, receipt: str = "") -> Future[int]:
-        """Take back every row, delete every receipt and destroy every key of these; answers with how many rows and
-        receipts were erased."""
+    def erase(
+        self, subjects: Collection[str], *, receipt: str = "", user_id: str = "", at: float = 0.0
+    ) -> Future[int]:
+        """Take back every row, delete every receipt and pair, and destroy every key of these, of a user id, and of
+        what they lead to; what was decided before `at` (seconds since 1970) is not kept any more either. Answers with
+        how many rows, receipts and pairs were erased."""
+
+    def keep_pair(self, row: PairRow, purpose: str) -> Future[None]:
+        """Keep who the site says a visitor is, unless a recall for this purpose forbids it; the same pair again
+        writes nothing."""
+
+    def find(self, subjects: Collection[str], user_id: str = "") -> Future[list[str]]:
+        """Every visitor and receipt that these lead to, themselves included; and those that a user id was seen
+        with, which takes a look at every queued event."""
+
+    def pairs(self, subjects: Collection[str]) -> Future[list[PairRow]]:
+        """Who the site says that these visitors are, oldest first."""
+
+    def queued(self, subjects: Collection[str], user_id: str = "") -> Future[list[OutboxRow]]:
+        """The rows of these visitors or receipts, and those that name a user id, that wait or are dead letters, in
+        order."""
 
     def revive(self, vendor: str = "") -> Future[dict[str, int]]:
         """Try dead letters of this vendor (or of all) again, a bounded number; answers with how many, by vendor: with
@@ -134,8 +169,8 @@ class Store(Protocol):
         """When the next waiting row of this vendor may be claimed (seconds since 1970), or None."""
 
     def expire(self, *, receipts_before: float, dead_before: float, ledger_before: float = 0.0) -> Future[int]:
-        """Delete the receipts, dead letters and entries from before these times (seconds since 1970), a bounded
-        number; answers with how many, with 0 when none is left."""
+        """Delete the receipts (and pairs), dead letters and entries from before these times (seconds since 1970), a
+        bounded number; answers with how many, with 0 when none is left."""
 
     def statistics_key(self, day: int) -> Future[bytes]:
         """The key of this day (since 1970) for its statistics, the same for all who ask; empty where it is over."""

@@ -15,7 +15,9 @@ from typing import Any, Final, NamedTuple
 from consent_mw.errors import StoreFullError
 from consent_mw.world.store import OutboxRow, Settlement
 from consent_mw.world.store.recent import Recent
-from consent_mw.world.store.schema import BLOCK
+
+BLOCK: Final = 11
+"""How many bits of a row's number tell rows of one block apart."""
 
 WINDOW: Final = 256
 """Rows that a claim looks at together, at least."""
@@ -212,6 +214,11 @@ def rows_of(db: sqlite3.Connection, subjects: Iterable[str]) -> list[Told]:
 def told(db: sqlite3.Connection, where: str, *values: object) -> list[Told]:
     """What there is to tell of the rows of this condition."""
     return list(map(Told._make, json.loads(db.execute(f"{_TOLD} {where}", values).fetchone()[0])))
+
+
+def untold(row: OutboxRow) -> Told:
+    """What there is to tell of a row that was never kept."""
+    return Told(0, row.id, row.event_id, row.vendor, row.purpose, 0, len(row.body), row.visitor, row.receipt)
 
 
 def told_by_id(db: sqlite3.Connection, ids: Sequence[str]) -> list[Told]:

@@ -22,7 +22,7 @@ from consent_mw.core.inventory import Item
 from consent_mw.core.ledger import Entry
 from consent_mw.core.statistics import Seen
 from consent_mw.errors import StoreError, StoreFullError
-from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, Store
+from consent_mw.world.store import OutboxRow, PairRow, ReceiptRow, Settlement, Store
 
 T = TypeVar("T")
 
@@ -32,9 +32,9 @@ MOST_ASKED: Final = 50_000
 CLOSES_WITHIN: Final = 10.0
 """Seconds that `close` waits for what was asked."""
 
-_ROWS: Final = (ReceiptRow, OutboxRow, Settlement, Entry, Seen, Item)
+_ROWS: Final = (ReceiptRow, OutboxRow, Settlement, Entry, Seen, Item, PairRow)
 _INDEX: Final = {kind: index for index, kind in enumerate(_ROWS)}
-_VALUES: Final = (operator.attrgetter(*(one.name for one in fields(ReceiptRow))), tuple, tuple, tuple, tuple, tuple)
+_VALUES: Final = (operator.attrgetter(*(one.name for one in fields(ReceiptRow))), *(tuple,) * 6)
 
 CALLS: Final = frozenset(
     name for name in vars(Store) if not name.startswith("_") and name not in ("healthy", "dropped", "head", "close")
@@ -126,19 +126,42 @@ class RemoteStore:
         return self._ask("settle", settlements, vendor=vendor, fields=list(fields))
 
     def recall(
-        self, subjects: Collection[str], *, purposes: Collection[str] | None = None, reason: str = "withdrawal"
+        self,
+        subjects: Collection[str],
+        *,
+        purposes: Collection[str] | None = None,
+        reason: str = "withdrawal",
+        at: float = 0.0,
     ) -> Future[list[str]]:
         """Take back every undelivered row of these visitors or receipts."""
         only = None if purposes is None else list(purposes)
-        return self._ask("recall", list(subjects), purposes=only, reason=reason)
+        return self._ask("recall", list(subjects), purposes=only, reason=reason, at=at)
 
     def recall_others(self, vendors: Collection[str]) -> Future[dict[str, int]]:
         """Take back rows of vendors that are not among these."""
         return self._ask("recall_others", list(vendors))
 
-    def erase(self, subjects: Collection[str], *, receipt: str = "") -> Future[int]:
-        """Take back every row, delete every receipt and destroy every key of these."""
-        return self._ask("erase", list(subjects), receipt=receipt)
+    def erase(
+        self, subjects: Collection[str], *, receipt: str = "", user_id: str = "", at: float = 0.0
+    ) -> Future[int]:
+        """Take back every row and delete every receipt and pair of these."""
+        return self._ask("erase", list(subjects), receipt=receipt, user_id=user_id, at=at)
+
+    def keep_pair(self, row: PairRow, purpose: str) -> Future[None]:
+        """Keep who the site says a visitor is."""
+        return self._ask("keep_pair", row, purpose)
+
+    def find(self, subjects: Collection[str], user_id: str = "") -> Future[list[str]]:
+        """Every visitor and receipt that these lead to."""
+        return self._ask("find", list(subjects), user_id)
+
+    def pairs(self, subjects: Collection[str]) -> Future[list[PairRow]]:
+        """Who the site says that these visitors are."""
+        return self._ask("pairs", list(subjects))
+
+    def queued(self, subjects: Collection[str], user_id: str = "") -> Future[list[OutboxRow]]:
+        """The rows of these visitors or receipts."""
+        return self._ask("queued", list(subjects), user_id)
 
     def revive(self, vendor: str = "") -> Future[dict[str, int]]:
         """Try the dead letters of this vendor (or of all) again."""

@@ -13,12 +13,12 @@ from typing import Final
 from consent_mw.world.store.inventory import INVENTORY_TABLES
 from consent_mw.world.store.keys import KEY_TABLES
 from consent_mw.world.store.ledger import LEDGER_TABLES
+from consent_mw.world.store.outbox import BLOCK
+from consent_mw.world.store.persons import PERSON_TABLES
+from consent_mw.world.store.recalls import RECALL_TABLES
 from consent_mw.world.store.statistics import STATISTICS_TABLES
 
 SCHEMA_VERSION: Final = 3
-
-BLOCK: Final = 11
-"""How many bits of a row's number tell rows of one block apart."""
 
 PROBE: Final = "PRAGMA application_id = 0"
 """Writes a page whatever stands in it; an UPDATE to the same value writes none."""
@@ -28,7 +28,9 @@ _BY_SUBJECT: Final = tuple(
     for name in ("visitor", "receipt")
 )
 
-_SINCE_3: Final = (*LEDGER_TABLES, *KEY_TABLES, *STATISTICS_TABLES, *INVENTORY_TABLES)
+_SINCE_3: Final = (
+    *LEDGER_TABLES, *KEY_TABLES, *STATISTICS_TABLES, *INVENTORY_TABLES, *PERSON_TABLES, *RECALL_TABLES,
+)  # fmt: skip
 """Each file adds the statements that make its own tables, in a new file and in one of version 2 alike."""
 
 _SCHEMA: Final = (

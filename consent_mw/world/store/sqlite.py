@@ -18,17 +18,20 @@ from consent_mw.core.statistics import Seen
 from consent_mw.wire.ledger import Book
 from consent_mw.world.store import (
     OutboxRow,
+    PairRow,
     ReceiptRow,
     Settlement,
     counting,
     inventory,
     keys,
     outbox,
+    persons,
     receipts,
     recording,
     statistics,
 )
 from consent_mw.world.store.ledger import Ledger
+from consent_mw.world.store.recalls import Recalls
 from consent_mw.world.store.recent import Recent
 from consent_mw.world.store.schema import PROBE, prepare
 from consent_mw.world.store.statistics import SqliteTables
@@ -50,6 +53,7 @@ class SqliteStore:
         self._dropped = 0
         self._recent = Recent()
         self._ledger = Ledger(book) if book is not None else None
+        self._recalls = Recalls()
         self._writer = Writer(path, self._prepare, PROBE, self._ledger)
 
     @property
@@ -94,7 +98,15 @@ class SqliteStore:
         first = dropped = 0
 
         def work(db: sqlite3.Connection) -> None:
-            nonlocal first, dropped
+            nonlocal kept, first, dropped
+            late = self._recalls.forbidden(db, kept)
+            if late:
+                forbidden = {row.id for row in late}
+                kept = [row for row in kept if row.id not in forbidden]
+                if self._ledger is not None:
+                    self._ledger.note(
+                        *recording.recalled(db, [outbox.untold(row) for row in late], "late", keep=False)
+                    )
             size = sum(len(row.body) for row in kept)
             gone = outbox.room(db, size, self._max_size, drop_oldest=self._drop_oldest)
             if self._ledger is not None:
@@ -137,7 +149,12 @@ class SqliteStore:
         return self._writer.ask(work)
 
     def recall(
-        self, subjects: Collection[str], *, purposes: Collection[str] | None = None, reason: str = "withdrawal"
+        self,
+        subjects: Collection[str],
+        *,
+        purposes: Collection[str] | None = None,
+        reason: str = "withdrawal",
+        at: float = 0.0,
     ) -> Future[list[str]]:
         """Take back every undelivered row of these visitors or receipts."""
         wanted = list(subjects)
@@ -146,6 +163,8 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> list[str]:
             found = [row for row in outbox.rows_of(db, wanted) if only is None or row.purpose in only]
             self._take_back(db, found, reason)
+            if at:
+                self._recalls.remember(db, wanted, only, at)
             return [row.event_id for row in found]
 
         return self._writer.ask(work, hurried=True)
@@ -161,16 +180,21 @@ class SqliteStore:
 
         return self._writer.ask(work, hurried=True)
 
-    def erase(self, subjects: Collection[str], *, receipt: str = "") -> Future[int]:
-        """Take back every row, delete every receipt and destroy every key of these."""
+    def erase(
+        self, subjects: Collection[str], *, receipt: str = "", user_id: str = "", at: float = 0.0
+    ) -> Future[int]:
+        """Take back every row, delete every receipt and pair, and destroy every key of these."""
         wanted = [one for one in (*subjects, receipt) if one]
 
         def work(db: sqlite3.Connection) -> int:
-            found = outbox.rows_of(db, wanted)
-            roots = receipts.roots_of(db, wanted)
+            known = persons.find(db, wanted, user_id)
+            if at:
+                self._recalls.remember(db, known, None, at)
+            found = persons.rows(db, known, user_id)
             self._take_back(db, found, "erasure", keep=False)
-            destroyed = keys.destroy(db, {*wanted, *roots, *(row.person for row in found)})
-            gone = receipts.delete(db, roots)
+            roots = receipts.roots_of(db, known)
+            destroyed = keys.destroy(db, {*known, *roots, *(row.person for row in found)})
+            gone = receipts.delete(db, roots) + persons.erase_pairs(db, known)
             if self._ledger is not None and (found or gone or destroyed):
                 self._ledger.note(erasure(gone, len(found), destroyed))
             return len(found) + gone
@@ -187,6 +211,34 @@ class SqliteStore:
             return dict(Counter(row.vendor for row in found))
 
         return self._writer.ask(work, hurried=True)
+
+    # persons
+
+    def keep_pair(self, row: PairRow, purpose: str) -> Future[None]:
+        """Keep who the site says a visitor is."""
+
+        def work(db: sqlite3.Connection) -> None:
+            if not self._recalls.forbids(db, row.visitor, row.receipt, purpose, row.at):
+                persons.keep_pair(db, row)
+
+        return self._writer.ask(work)
+
+    def find(self, subjects: Collection[str], user_id: str = "") -> Future[list[str]]:
+        """Every visitor and receipt that these lead to."""
+        wanted = list(subjects)
+        return self._writer.ask(lambda db: persons.find(db, wanted, user_id), hurried=True, writes=False)
+
+    def pairs(self, subjects: Collection[str]) -> Future[list[PairRow]]:
+        """Who the site says that these visitors are."""
+        wanted = list(subjects)
+        return self._writer.ask(lambda db: persons.pairs_of(db, wanted), hurried=True, writes=False)
+
+    def queued(self, subjects: Collection[str], user_id: str = "") -> Future[list[OutboxRow]]:
+        """The rows of these visitors or receipts."""
+        wanted = list(subjects)
+        return self._writer.ask(lambda db: persons.queued(db, wanted, user_id), hurried=True, writes=False)
+
+    # upkeep
 
     def pending(self, vendor: str = "") -> Future[int]:
         """How many rows wait."""
@@ -207,13 +259,15 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> int:
             old = receipts.expire(db, receipts_before, EXPIRED_AT_ONCE)
             letters = outbox.expire_dead(db, dead_before, EXPIRED_AT_ONCE)
+            pairs = persons.expire_pairs(db, receipts_before, EXPIRED_AT_ONCE)
+            self._recalls.forget(db)
             day = int(ledger_before // 86_400)
             destroyed = keys.expire(db, day, EXPIRED_AT_ONCE)
             cut = self._ledger.cut(db, ledger_before) if self._ledger is not None else None
             number = old + letters + destroyed + (cut.number if cut is not None else 0)
             if self._ledger is not None and number:
                 self._ledger.note(retention(cut, old, letters, destroyed))
-            return number
+            return number + pairs
 
         return self._writer.ask(work)
 

@@ -25,7 +25,7 @@ from consent_mw.asgi.exchange import CONSENT_LASTS, Exchange
 from consent_mw.asgi.inventory import Inventory
 from consent_mw.asgi.jar import Jar, fill
 from consent_mw.asgi.lasting import Lasting
-from consent_mw.asgi.limiter import Limiter
+from consent_mw.asgi.limiter import EVENTS_AT_ONCE, EVENTS_PER_SECOND, Limiter
 from consent_mw.asgi.observe import Observation, observe
 from consent_mw.asgi.refusals import Refusals
 from consent_mw.asgi.reporting import Reporter
@@ -86,6 +86,7 @@ class Gate:
         self.edition = edition(self.assets)
         self.devices = DeviceReader()
         self.limiter = Limiter()
+        self.event_limiter = Limiter(EVENTS_AT_ONCE, EVENTS_PER_SECOND)
         self.refusals = Refusals(self)
         # One page may break its policy a hundred times, which must not cost its visitor a choice.
         self.reports_limiter = Limiter(burst=240, per_second=4.0)
@@ -265,9 +266,7 @@ class Gate:
         dnt, gpc = seen.dnt, seen.gpc
         number = place.number * 6 + (0 if dnt is None else 2 + 2 * dnt) + gpc
         enforcement = jar.enforced.get(number)
-        exchange.enter(
-            jar, place, int(now), enforcement or self._enforce(exchange, jar, place, int(now), number), number
-        )
+        exchange.enter(jar, place, now, enforcement or self._enforce(exchange, jar, place, int(now), number), number)
         if rules.partial and route is Route.FORWARD and not self.within_share(exchange):
             return Exchange(self, rules, Route.PASS, seen)
         return exchange

@@ -13,6 +13,10 @@ from collections.abc import Callable
 
 ADDRESSES_KEPT = 16_384
 
+EVENTS_AT_ONCE = 600
+EVENTS_PER_SECOND = 10.0
+"""Events from pages that one address may report; an office has one address for all."""
+
 
 class Limiter:
     """A token bucket per address: `burst` at once, `per_second` after that."""
@@ -23,14 +27,14 @@ class Limiter:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def admits(self, address: str) -> bool:
-        """Whether this address may write once more now."""
+    def admits(self, address: str, cost: int = 1) -> bool:
+        """Whether this address may write this many times more now."""
         key = _subscriber(address)
         now = self._clock()
         left, since = self._buckets.pop(key, (self._burst, now))
         left = min(self._burst, left + (now - since) * self._rate)
-        admitted = left >= 1.0
-        self._buckets[key] = (left - 1.0 if admitted else left, now)
+        admitted = left >= cost
+        self._buckets[key] = (left - cost if admitted else left, now)
         if len(self._buckets) > ADDRESSES_KEPT:
             self._buckets.popitem(last=False)
         return admitted

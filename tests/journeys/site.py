@@ -154,8 +154,12 @@ class Browser:
 
     def close(self) -> None:
         """End the visit, and stop the middleware that this browser started."""
-        self._run(self._client.aclose())
         self._run(self._middleware.gate.stop())
+        self.leave()
+
+    def leave(self) -> None:
+        """End the visit; the middleware goes on."""
+        self._run(self._client.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -16,7 +16,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from consent_mw.asgi.routes import choice, csp, resources, rights, shared, views
+from consent_mw.asgi.routes import choice, csp, events, resources, rights, shared, views
 from consent_mw.asgi.routes.guard import RefusedRequest
 from consent_mw.asgi.routes.replies import refused
 
@@ -40,6 +40,8 @@ def visitor_routes(rules: Ruleset) -> ASGIApp:
         ("GET", f"{prefix}/banner", shared.banner),
         ("GET", f"{prefix}/consent.js", shared.script),
         ("POST", f"{prefix}/erase", rights.erase),
+        ("POST", f"{prefix}/events", events.report),
+        ("GET", f"{prefix}/p.gif", events.pixel),
         ("POST", f"{prefix}/csp", csp.violations),
         ("GET", f"{prefix}/keys.json", resources.keys),
         ("GET", f"{prefix}/static/{{name}}", resources.static),

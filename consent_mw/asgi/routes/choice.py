@@ -11,6 +11,7 @@ from consent_mw.asgi import answering
 from consent_mw.asgi.answering import Choice
 from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.routes.guard import FORM, JSON, Posted, RefusedRequest, heard, same_site_path
+from consent_mw.asgi.routes.page_events import shown
 from consent_mw.asgi.routes.replies import exchange_of, json_reply, see_other
 from consent_mw.core.decision import STATUS_IDS
 from consent_mw.core.explain import state
@@ -59,9 +60,7 @@ def json_choice(sent: Mapping[str, object], policy: Policy) -> Choice:
     """The choice that a JSON object makes; a purpose it does not name keeps its answer."""
     unknown = sorted(set(sent) - {"purposes", "all", "seen"})
     if unknown:
-        # A lone surrogate is JSON, but nothing that an answer in UTF-8 can repeat.
-        named = unknown[0][:40].encode("utf-8", "replace").decode()
-        raise RefusedRequest(400, f"`{named}` is not one of `purposes`, `all`, `seen`")
+        raise RefusedRequest(400, f"`{shown(unknown[0])}` is not one of `purposes`, `all`, `seen`")
     if not sent:
         raise RefusedRequest(400, "send `purposes`, `all` or `seen`")
     for name in ("all", "seen"):

@@ -22,13 +22,14 @@ VERBS = {
     "geo": "Ask the location databases, or get a newer one.",
     "init": "Write a policy to begin with, or draft one from what was seen.",
     "inventory": "Show what report mode saw on live traffic.",
-    "keys": "Make signing keys.",
+    "keys": "Make signing keys; verify a receipt.",
     "ledger": "Read, verify and export the book of choices and deliveries.",
     "profile": "List or show the built-in policies.",
     "replay": "Tell what a policy would have decided for recorded traffic.",
     "scan": "Visit a site with a real browser and compare it with its policy.",
     "serve": "Run the reverse proxy in front of a site.",
     "stats": "Show how and when pages were visited, and by how many people.",
+    "subject": "Show or erase what is stored about a person.",
     "test": "Run the cases that stand beside a policy.",
 }
 """Every verb and its one line; the command of verb `x` is `consent_mw.cli.x.command`."""

@@ -1,4 +1,7 @@
-"""GET data and POST erase: what is stored about a browser, and its end."""
+"""GET data and POST erase: what is stored about a browser, and its end.
+
+Rule: what is shown and what is erased is found by the same cookies, and by what they lead to.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,17 @@ from starlette.responses import Response
 
 from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.pages import data_page
+from consent_mw.asgi.record import moment, pairs_shown, queued_shown
 from consent_mw.asgi.routes.choice import TYPES
 from consent_mw.asgi.routes.guard import RefusedRequest, heard, same_site_path
 from consent_mw.asgi.routes.replies import exchange_of, json_reply, page_reply, see_other, view_of, wants_page
 from consent_mw.asgi.routes.views import claims_of
+from consent_mw.core.policy import DAY
 from consent_mw.errors import StoreError
 
 
 async def data(request: Request) -> Response:
-    """All that is stored about this browser: a page for people, JSON otherwise."""
+    """All that is stored about this browser: a page for people, JSON otherwise; with `?format=json` as a file."""
     exchange = exchange_of(request)
     stored = await _stored(exchange)
     as_file = request.query_params.get("format") == "json"
@@ -30,13 +35,12 @@ async def data(request: Request) -> Response:
 
 
 async def erase(request: Request) -> Response:
-    """Erase it: receipts deleted, queued events recalled, cookies expired."""
+    """Erase it: receipts and pairs deleted, queued events recalled, cookies expired."""
     posted = await heard(request, types=TYPES, empty=True)
     exchange = exchange_of(request)
-    subjects = exchange.gate.reporter.subjects(exchange)
-    receipt = exchange.consent.receipt
+    reporter = exchange.gate.reporter
     try:
-        number = await exchange.gate.store_result(lambda store: store.erase(subjects, receipt=receipt))
+        number = await exchange.gate.store_result(lambda store: reporter.erase(store, exchange))
     except StoreError as error:
         raise RefusedRequest(503, "your data cannot be erased right now; nothing was changed") from error
     enforced = exchange.rules.enforced
@@ -53,15 +57,28 @@ async def _stored(exchange: Exchange) -> dict[str, object]:
     facts = exchange.facts
     if facts is None:
         raise ValueError("the visitor's routes are asked under a decision")
-    consent = facts.consent
-    identifier = exchange.identifier
+    consent, identifier = facts.consent, exchange.identifier
+    subjects = exchange.gate.reporter.subjects(exchange)
+    receipts = await claims_of(exchange)
+    try:
+        known = await exchange.gate.store_result(lambda store: store.find(subjects))
+        queued = await exchange.gate.store_result(lambda store: store.queued(known))
+        pairs = await exchange.gate.store_result(lambda store: store.pairs(known))
+    except StoreError as error:
+        raise RefusedRequest(503, "what is stored cannot be read right now") from error
     return {
         "identifier": identifier.id if identifier is not None else None,
+        "identifier_issued": moment(identifier.day * DAY) if identifier is not None else None,
         "consent": {
             "purposes": dict(consent.answers),
-            "at": consent.at or None,
+            "at": moment(consent.at),
             "revision": consent.revision or None,
+            "receipt": consent.receipt or None,
+            "notice_read": consent.seen or None,
             "minor": consent.minor,
+            "cookie_issued": moment(consent.issued),
         },
-        "receipts": await claims_of(exchange),
+        "user_ids": pairs_shown(pairs),
+        "queued": queued_shown(queued),
+        "receipts": receipts,
     }

@@ -7,13 +7,13 @@ from starlette.responses import Response
 
 from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.pages import policy_page, preferences_page, receipts_page
+from consent_mw.asgi.record import receipts_shown
 from consent_mw.asgi.routes.guard import RefusedRequest, same_site_path
 from consent_mw.asgi.routes.replies import exchange_of, json_reply, page_reply, view_of, wants_page
 from consent_mw.core.decision import Decision
 from consent_mw.core.explain import state as state_of
 from consent_mw.core.facts import Facts
 from consent_mw.errors import StoreError
-from consent_mw.wire.receipts import verify
 
 
 async def state(request: Request) -> Response:
@@ -62,7 +62,7 @@ async def claims_of(exchange: Exchange) -> list[dict[str, object]]:
         rows = [] if last is None else await gate.store_result(lambda store: store.receipts(last.root))
     except StoreError as error:
         raise RefusedRequest(503, "the receipts cannot be read right now") from error
-    return [{**(verify(row.jws, gate.lasting.public_keys) or {}), "jws": row.jws} for row in reversed(rows)]
+    return receipts_shown(reversed(rows), gate.lasting.public_keys)
 
 
 def known(request: Request) -> tuple[Decision, Facts]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -21,6 +22,8 @@ from consent_mw.core.cases import differences
 from consent_mw.core.compiler.codes import CODES
 from consent_mw.core.ledger import EntryKind
 from consent_mw.core.terms import Reason
+from consent_mw.wire.receipts import Signer
+from consent_mw.wire.token import Keyring
 from consent_mw.world.policy_file import parse_policy, read_cases, read_policy, read_profile
 from tests.builders import a_decision, a_policy
 from tests.world.ledgers import KEY, a_kept_ledger, live
@@ -132,6 +135,16 @@ def test_every_kind_of_entry_is_in_the_readme() -> None:
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0][:30])
 def test_every_python_example_is_python(code: str) -> None:
     ast.parse(code)
+
+
+def test_the_example_of_a_receipt_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = Signer(Keyring(["a key of at least sixteen characters"]))
+    (tmp_path / "receipt.jws").write_text(signer.sign({"receipt": "r1"}) + "\n")
+    (tmp_path / "keys.json").write_text(json.dumps(signer.jwks()))
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    exec(next(block for block in blocks("python") if "jwt" in block), scope)
+    assert scope["claims"] == {"receipt": "r1"}
 
 
 def test_the_mounting_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ class Inventory:
 
 def shown(name: str) -> str:
     """A name that no rule of the policy speaks of, as the inventory keeps it."""
-    plain = bool(name) and len(name) <= LONGEST_NAME and name.isprintable() and mask(name)[1] == 0
+    plain = bool(name) and len(name) <= LONGEST_NAME and name.isprintable() and not mask(name)[1]
     return name if plain else OTHER
 
 

@@ -136,6 +136,17 @@ class Running:
         """Seconds of user and system time of all its processes, ended children included."""
         return sum(sum(int(field) for field in stat[11:15]) for stat in self._stats()) / _TICK
 
+    def fine_cpu(self) -> float:
+        """As `cpu`, to the nanosecond, of the threads that live (where /proc has `schedstat`)."""
+        spent = 0
+        for pid in self._pids():
+            for task in (Path("/proc") / pid / "task").glob("*/schedstat"):
+                try:
+                    spent += int(task.read_text("ascii").split()[0])
+                except OSError:
+                    continue
+        return spent / 1e9 if spent else self.cpu()
+
     def rss(self) -> float:
         """MiB resident, summed over its processes."""
         return sum(int(stat[21]) for stat in self._stats()) * _PAGE / 2**20
@@ -165,8 +176,17 @@ class Running:
         except ProcessLookupError:
             return
 
+    def _pids(self) -> Iterator[str]:
+        """The processes of the session."""
+        for pid, _ in self._found():
+            yield pid
+
     def _stats(self) -> Iterator[list[str]]:
         """The fields of proc(5) `stat` after the name, of every process of the session."""
+        for _, fields in self._found():
+            yield fields
+
+    def _found(self) -> Iterator[tuple[str, list[str]]]:
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
                 continue
@@ -175,7 +195,7 @@ class Running:
             except OSError:
                 continue
             if int(fields[3]) == self.process.pid:
-                yield fields
+                yield folder.name, fields
 
 
 def _opens(port: int) -> bool:

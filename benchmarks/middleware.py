@@ -1,98 +1,165 @@
-"""What the middleware costs: the same bare app, without and with it, in slices that alternate within one process.
+"""What the middleware costs over the same bare app, beside what else is put there: called alone, under granian, uvicorn.
 
-Run: `make bench`. Prints CPU per request (user and system) of this process, and the ratio of each pair's medians.
+Run: `make bench-middleware`. The apps are those of `peers/mounted.py`.
+Rule: a round measures the bare app and one middleware right after each other, with requests of the same kind and in
+      the same process; a cost is the median of the rounds' differences.
+Rule: all processor time of the server's process counts, the store's thread and what is delivered afterwards included.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
 import statistics
-import tempfile
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from consent_mw import ConsentMiddleware
-from consent_mw.wire.token import Keyring
+from askers import GERMAN, KEY, Askers, Kind
+from load import Shot, send_once, shoot
+from machine import HERE, BenchmarkError, Running, free_port
+from report import Part, Table, Target, arguments, ratio_of
+from servers import DATABASE, VENDOR, Bench, open_bench
 
-ROUNDS = 9
-REQUESTS = 2000
-KEY = "a key of the benchmark, long enough"
-POLICY = """
-schema = 1
-revision = "1"
-[site]
-name = "Bench"
-origin = "https://example.com"
-policy_url = "/privacy"
-[client_address]
-trusted = ["127.0.0.0/8"]
-[purpose.essential]
-text = "Work."
-essential = true
-[purpose.analytics]
-text = "Count."
-[jurisdiction.eea_uk]
-regions = ["EEA", "GB"]
-regime = "opt-in"
-[jurisdiction.elsewhere]
-regions = ["*"]
-regime = "opt-out"
-banner = "none"
-[identifier]
-cookie = "__Host-vid"
-purpose = "analytics"
-lasts = "395d"
-[[cookie]]
-name = "session"
-purpose = "essential"
-[[cookie]]
-name = "_ga*"
-purpose = "analytics"
-"""
-PAGE = [(b"content-type", b"text/html"), (b"set-cookie", b"session=1; Path=/"), (b"set-cookie", b"_ga=1; Path=/")]
-STYLE = [(b"content-type", b"text/css")]
-COMMON = [
-    (b"host", b"example.com"),
-    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
-    (b"accept-language", b"en"),
-    (b"accept-encoding", b"gzip"),
-    (b"connection", b"keep-alive"),
-    (b"upgrade-insecure-requests", b"1"),
-    (b"sec-fetch-mode", b"navigate"),
-    (b"sec-fetch-site", b"none"),
-    (b"sec-fetch-user", b"?1"),
-    (b"priority", b"u=0, i"),
-    (b"te", b"trailers"),
-]
+COLUMNS = {"added µs": 1, "CPU µs": 1, "bare µs": 1, "rate / bare": 2}
+PEOPLE, STRANGERS = 1_000, 40_000
+"""Those who come back fit into what is remembered; of strangers there are more than that."""
 
-App = Callable[[Any, Any, Any], Awaitable[None]]
+DELIVERS_WITHIN = 30.0
+SERVERS = {
+    "granian": ("-m", "granian", "--interface", "asginl", "--loop", "uvloop", "--no-access-log", "--http", "1",
+                "--runtime-mode", "st", "--log-level", "warning"),
+    "uvicorn": ("-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--lifespan", "off",
+                "--log-level", "warning", "--timeout-keep-alive", "3600"),
+}  # fmt: skip
 
 
-def bare(headers: list[tuple[bytes, bytes]]) -> App:
-    """An app that answers at once."""
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row: the requests, and how many people send them. `slow` is called less often."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"x" * 2048})
+    kind: Kind
+    people: int = PEOPLE
+    slow: bool = False
 
-    return app
+    @property
+    def app(self) -> str:
+        """The app, by the first part of the path."""
+        return self.kind.path.split("/", 2)[1]
+
+    @property
+    def bare(self) -> Kind:
+        """The same requests to the bare app."""
+        return replace(self.kind, path=self.kind.path.replace(self.app, "bare", 1))
 
 
-def scope_of(document: bool, place: bytes, cookies: bytes) -> dict[str, Any]:
-    """The scope of one request."""
-    headers = [*COMMON, (b"x-forwarded-for", place), (b"sec-fetch-dest", b"document" if document else b"style")]
-    headers += [(b"accept", b"text/html")] if document else [(b"accept", b"text/css")]
-    headers += [(b"cookie", cookies)] if cookies else []
+HAND, TURNING = "by hand: Request, itsdangerous, http.cookies, maxminddb, user_agents", "the same, 400 user agents"
+SUBRESOURCE, PAGE, EVENT, NEW = "**ours**: subresource", "**ours**: page, returning", "**ours**: with its event", (
+    "**ours**: page, new visitor"
+)
+PAGE_TURNING = "**ours**: page, returning, 400 user agents"
+SESSION = "Starlette's SessionMiddleware"
+CASES = {
+    SUBRESOURCE: Case(Kind("/plain/a.css", answered=True, style=True)),
+    PAGE: Case(Kind("/plain/articles/7", answered=True)),
+    PAGE_TURNING: Case(Kind("/plain/articles/7", answered=True, agents=400)),
+    EVENT: Case(Kind("/events/articles/7", answered=True)),
+    "**ours**: page, tokens verified the first time": Case(Kind("/plain/articles/7", answered=True), STRANGERS),
+    NEW: Case(Kind("/plain/articles/7", known=False), STRANGERS),
+    "**ours**: opt-in page, no answer, no banner": Case(Kind("/plain/articles/7", GERMAN, known=False)),
+    "**ours**: opt-in page, no answer, banner put in and coded": Case(Kind("/asking/articles/7", GERMAN, known=False)),
+    SESSION: Case(Kind("/session/articles/7")),
+    "BaseHTTPMiddleware, reads a cookie, sets a field": Case(Kind("/base/articles/7")),
+    HAND: Case(Kind("/hand/articles/7"), slow=True),
+    TURNING: Case(Kind("/hand/articles/7", agents=400), slow=True),
+}
+
+
+def main() -> int:
+    """Measure, print and write."""
+    parser = arguments(__doc__)
+    parser.add_argument("--servers", default="granian,uvicorn")
+    parser.add_argument("--seconds", type=int, default=1, help="of each slice")
+    options = parser.parse_args()
+    part = Part("middleware", "Middleware over the same bare ASGI app")
+    try:
+        with open_bench() as bench:
+            written(bench)
+            called(part.table("called alone", {"added µs": 1, "CPU µs": 1, "bare µs": 1}, "added µs"), bench, options)
+            for name in options.servers.split(","):
+                served(part, name, bench, options)
+    except BenchmarkError as error:
+        part.skipped["under a server"] = str(error)
+    judge(part)
+    part.notes.append(f"What page views with an event cost has its delivery to a vendor in it. Rounds: {options.rounds}.")
+    part.finish(options.out)
+    return 0
+
+
+def written(bench: Bench) -> None:
+    """The policies that the apps load, and where to find them."""
+    vendor = VENDOR.format(kind="segment", port=bench.sink)
+    for name, banner, more in (("plain", "none", ""), ("asking", "ask", ""), ("events", "none", vendor)):
+        bench.written("policy.toml", f"{name}.toml", {"BANNER": banner, "VENDOR": more})
+    os.environ |= {"MOUNTED_FOLDER": str(bench.folder), "MOUNTED_KEY": KEY, "MOUNTED_DATABASE": str(DATABASE)}
+
+
+# called alone
+
+
+def called(table: Table, bench: Bench, options: Any) -> None:
+    """What the calls cost, without a server: nothing is delivered, so that there is no row with events."""
+    os.sched_setaffinity(0, {bench.cores.server})
+    sys.path.append(str(HERE / "peers"))
+    try:
+        asyncio.run(_called(table, options.rounds))
+    finally:
+        os.sched_setaffinity(0, {bench.cores.server, bench.cores.load})
+
+
+async def _called(table: Table, rounds: int) -> None:
+    app = import_module("mounted").app
+    for name, case in CASES.items():
+        if case.app == "events":
+            continue
+        count = 200 if case.slow else PEOPLE
+        ours = [scope_of(raw) for raw in Askers(case.kind).requests(min(case.people, count * (rounds + 1)))]
+        bare = [scope_of(raw) for raw in Askers(case.bare).requests(count)]
+        await spent(app, ours[:count])
+        for number in range(rounds):
+            # Strangers go on where they were; who comes back begins again.
+            begin = count * (number + 1) % len(ours)
+            without, with_it = await spent(app, bare), await spent(app, ours[begin : begin + count])
+            table.add(name, "added µs", with_it - without)
+            table.add(name, "CPU µs", with_it)
+            table.add(name, "bare µs", without)
+    for one in import_module("mounted").APPS.values():
+        if hasattr(one, "gate"):
+            await one.gate.stop(0)
+
+
+def scope_of(raw: bytes) -> dict[str, Any]:
+    """The ASGI scope of this request."""
+    head = raw.partition(b"\r\n\r\n")[0]
+    line, *lines = head.split(b"\r\n")
+    pairs = (one.partition(b": ") for one in lines)
+    path = line.split(b" ")[1]
     return {
-        "type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "scheme": "https",
-        "headers": headers, "client": ("127.0.0.1", 1), "http_version": "1.1",
+        "type": "http", "method": "GET", "path": path.decode(), "raw_path": path, "query_string": b"",
+        "scheme": "http", "headers": [(name.lower(), value) for name, _, value in pairs],
+        "client": ("127.0.0.1", 1), "http_version": "1.1", "root_path": "",
     }  # fmt: skip
 
 
-async def cost(app: App, scope: dict[str, Any]) -> float:
-    """CPU microseconds per request."""
+async def spent(app: Any, scopes: list[dict[str, Any]]) -> float:
+    """CPU microseconds of a call, of all threads."""
 
     async def send(message: Any) -> None:
         return
@@ -101,34 +168,124 @@ async def cost(app: App, scope: dict[str, Any]) -> float:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     began = time.process_time()
-    for _ in range(REQUESTS):
+    for scope in scopes:
         await app(dict(scope), receive, send)
-    return (time.process_time() - began) / REQUESTS * 1e6
+    return (time.process_time() - began) / len(scopes) * 1e6
 
 
-async def main() -> None:
-    """Measure every case in pairs and print the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "policy.toml"
-        file.write_text(POLICY)
-        token = Keyring([KEY]).sign_identifier(bytes(16), int(time.time()) // 86_400).encode()
-        held = b"session=1; _ga=2; theme=dark; __Host-vid=" + token
-        cases = {
-            "subresource": (STYLE, scope_of(False, b"74.125.224.72", held)),
-            "returning visitor's page": (PAGE, scope_of(True, b"74.125.224.72", held)),
-            "new visitor's page": (PAGE, scope_of(True, b"74.125.224.72", b"")),
-            "opt-in page without an answer": (PAGE, scope_of(True, b"85.214.132.117", b"session=1")),
-        }
-        print(f"{'case':32} {'bare µs':>9} {'with µs':>9} {'added µs':>9} {'ratio':>6}")
-        for name, (headers, scope) in cases.items():
-            app = bare(headers)
-            wrapped = ConsentMiddleware(app, policy=file, keys=[KEY], store=f"sqlite:///{folder}/{len(name)}.db")
-            await wrapped.gate.start()
-            pairs = [(await cost(app, scope), await cost(wrapped, scope)) for _ in range(ROUNDS)]
-            await wrapped.gate.stop(0)
-            without, with_it = (statistics.median(one) for one in zip(*pairs, strict=True))
-            print(f"{name:32} {without:9.2f} {with_it:9.2f} {with_it - without:9.2f} {with_it / without:6.1f}")
+# under a server
+
+
+def served(part: Part, name: str, bench: Bench, options: Any) -> None:
+    """What a request costs under this server."""
+    if find_spec(name) is None:
+        part.skipped[name] = f"the Python package {name} is not installed"
+        return
+    table = part.table(f"under {name}", COLUMNS, "added µs")
+    with app_under(name, "plain", bench) as (plain, port), app_under(name, "events", bench) as (events, second):
+        for row, case in CASES.items():
+            running, at = (events, second) if case.app == "events" else (plain, port)
+            bare, asked = (
+                Askers(kind).write(bench.folder / file, case.people)
+                for kind, file in ((case.bare, "asks-bare"), (case.kind, "asks"))
+            )
+            warm(running, at, asked, case, bench)
+            place = 0
+            for _ in range(options.rounds):
+                without, spent_bare, _ = slice_of(plain, port, bare, 0, options.seconds, bench)
+                with_it, spent_ours, place = slice_of(running, at, asked, place, options.seconds, bench)
+                table.add(row, "added µs", spent_ours - spent_bare)
+                table.add(row, "CPU µs", spent_ours)
+                table.add(row, "bare µs", spent_bare)
+                table.add(row, "rate / bare", with_it.rate / without.rate)
+                if with_it.failed or without.failed:
+                    part.skipped[f"{row} under {name}"] = f"{with_it.failed + without.failed} requests failed"
+            added = statistics.median(table.rows[row]["added µs"])
+            print(f"{name}: {row}: + {added:.1f} µs", flush=True)
+
+
+@contextmanager
+def app_under(name: str, which: str, bench: Bench) -> Iterator[tuple[Running, int]]:
+    """A server of one worker with the apps of this sort, stopped where it stands."""
+    port = free_port()
+    env = {"MOUNTED": which, "PYTHONPATH": str(HERE / "peers")}
+    command = [sys.executable, *SERVERS[name], "--host", "127.0.0.1", "--port", str(port), "mounted:app"]
+    running = Running.start(f"{name}-{which}", command, bench.cores.server, bench.folder, env)
+    try:
+        running.wait_for(port)
+        running.freeze()
+        yield running, port
+    finally:
+        running.stop()
+
+
+def warm(running: Running, port: int, asked: Path, case: Case, bench: Bench) -> None:
+    """Have everybody who comes back seen once."""
+    if case.people > PEOPLE or case.slow:
+        return
+    running.thaw()
+    try:
+        for _ in range(3):
+            send_once(port, asked, bench.cores.load)
+        delivered(running, bench)
+    finally:
+        running.freeze()
+
+
+def slice_of(
+    running: Running, port: int, asked: Path, place: int, seconds: int, bench: Bench
+) -> tuple[Shot, float, int]:
+    """One slice of load: what wrk saw, CPU microseconds of a request, and where to go on."""
+    running.thaw()
+    try:
+        before = running.fine_cpu()
+        shot = shoot(port, asked, place, seconds, bench.cores.load)
+        delivered(running, bench)
+        used = running.fine_cpu() - before
+    finally:
+        running.freeze()
+    if not shot.requests:
+        raise BenchmarkError(f"{running.name} answered nothing: {running.last_words()}")
+    return shot, used / shot.requests * 1e6, shot.position
+
+
+def delivered(running: Running, bench: Bench) -> None:
+    """Wait until no event of this server waits. Raises BenchmarkError where one does for too long."""
+    file = bench.folder / "events.db"
+    if not running.name.endswith("events") or not file.exists():
+        return
+    end = time.monotonic() + DELIVERS_WITHIN
+    connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)
+    try:
+        while connection.execute("SELECT count(*) FROM outbox").fetchone()[0]:
+            if time.monotonic() > end:
+                raise BenchmarkError("events are not delivered")
+            time.sleep(0.05)
+    finally:
+        connection.close()
+
+
+def judge(part: Part) -> None:
+    """The targets: CPU added under granian, and what it is to the peers'."""
+    table = next((one for one in part.tables if one.title == "under granian"), Table("", {}))
+
+    def added(row: str) -> float | None:
+        return table.figure(row, "added µs")
+
+    def cost(text: str, row: str, bound: float) -> Target:
+        return Target(f"CPU added under granian, {text}", added(row), bound, at_least=False, unit=" µs", shown=".1f")
+
+    part.targets += [
+        cost("subresource", SUBRESOURCE, 3),
+        cost("returning visitor's page", PAGE, 6),
+        cost("returning visitor's page with its event", EVENT, 20),
+        cost("new visitor's page", NEW, 25),
+        Target("rate to bare, returning visitor's page", table.figure(PAGE, "rate / bare"), 0.9, at_least=True),
+        Target("cost to SessionMiddleware's", ratio_of(added(PAGE), added(SESSION)), 1 / 3, at_least=False),
+        Target("cost to what is written by hand", ratio_of(added(PAGE), added(HAND)), 1 / 20, at_least=False),
+        Target("cost when user agents rotate", ratio_of(added(PAGE_TURNING), added(PAGE)), 1.25, at_least=False),
+    ]
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(main())

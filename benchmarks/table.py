@@ -1,6 +1,7 @@
 """The tables of a benchmark's results, and whether the targets are met.
 
-Run: `python benchmarks/table.py FILE…` prints them as Markdown; `--into README.md` puts them there.
+Run: `python benchmarks/table.py FILE…` prints them as Markdown; `--into README.md` puts them there. A file is that of
+one part, or `results.json` of all.
 Rule: every word of it comes from the file; a target of a server that was not measured is `not measured`.
 """
 
@@ -11,9 +12,11 @@ import json
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from report import TARGETS, Series, Target, as_text, spread
+from report import markdown as told
 
 TITLES = {
     "sidecar": "**sidecar**, events off",
@@ -29,35 +32,18 @@ TITLES = {
     "aiohttp": "aiohttp server and client, plain",
     "starlette-httpx": "Starlette + httpx.AsyncClient under uvicorn, plain",
 }
-HEAD = ("| target | wanted | measured | by CPU | |", "|---|---|---|---|---|")
 OPENS, CLOSES = "<!-- speed -->", "<!-- /speed -->"
 FLAT = 0.02
 """Memory is flat where the last half of a long run adds less than this share."""
 
-Series = Sequence[float | None]
 
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A figure to reach: what it is, what was measured (None: not measured), and its bound. `by_cpu` is what a rate's
-    ratio would be were both servers' cores full: the inverse ratio of the CPU that a request takes."""
-
-    text: str
-    measured: float | None
-    bound: float
-    at_least: bool
-    unit: str = ""
-    by_cpu: float | None = None
-    shown: str = ".2f"
-
-    def __str__(self) -> str:
-        wanted = f"{'≥' if self.at_least else '≤'} {self.bound:{self.shown}}{self.unit}"
-        if self.measured is None:
-            return f"| {self.text} | {wanted} | | | not measured |"
-        met = self.measured >= self.bound if self.at_least else self.measured <= self.bound
-        found = f"{self.measured:{self.shown}}{self.unit}"
-        verdict = "met" if met else "**not met**"
-        return f"| {self.text} | {wanted} | {found} | {_as_text(self.by_cpu)} | {verdict} |"
+def shown(results: dict[str, Any]) -> str:
+    """The tables of a file, whatever it is of: one part, or all of them."""
+    if "parts" in results:
+        return "\n".join(shown(one) for one in results["parts"].values())
+    if "tables" in results:
+        return told(results)
+    return memory_targets(results) if "curve" in results else f"{markdown(results)}\n{targets(results)}"
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -70,10 +56,10 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     for name, row in rows.items():
         lines.append(
-            f"| {TITLES.get(name, name)} | {_spread(row['rate'], 0)} | {_spread(row['cpu_us'], 1)} "
+            f"| {TITLES.get(name, name)} | {spread(row['rate'], 0)} | {spread(row['cpu_us'], 1)} "
             f"| {_median(row['busy']):.0%} | {_median(row['p99_ms']):.1f} "
             f"| {row['rss_rest']:.0f} → {row['rss_load']:.0f} "
-            f"| {_as_text(_ratio(row, plain, 'rate'))} | {_as_text(_ratio(row, plain, 'cpu_us'))} |"
+            f"| {as_text(_ratio(row, plain, 'rate'))} | {as_text(_ratio(row, plain, 'cpu_us'))} |"
         )
     lines += [""]
     lines += [_remark(row) for row in rows.values() if row["failed"] or row["events"]]
@@ -106,11 +92,12 @@ def targets(results: dict[str, Any]) -> str:
         rate("rate to nginx's plain proxy", "nginx-plain", 0.75),
         rate("rate to nginx by hand", "nginx-by-hand", 1),
         rate("rate to nginx with `auth_request`", "nginx-auth", 2),
+        rate("rate to an aiohttp proxy", "aiohttp", 5),
         rate("rate to Starlette + httpx", "starlette-httpx", 50),
         Target("p99 to nginx's plain proxy", _ratio(own, rows.get("nginx-plain"), "p99_ms"), 2, at_least=False),
         Target("memory at rest", own["rss_rest"] if own else None, 60, at_least=False, unit=" MiB"),
     ]
-    return "\n".join([*HEAD, *map(str, wanted)]) + "\n"
+    return "\n".join([*TARGETS, *map(str, wanted)]) + "\n"
 
 
 def _cpu(what: str, row: dict[str, Any] | None, bound: float) -> Target:
@@ -122,19 +109,19 @@ def memory_targets(results: dict[str, Any]) -> str:
     curve = results["curve"]
     sent, last = curve[-1]
     step = max(1, (len(curve) - 1) // 10)
-    shown = [*curve[:-1:step], curve[-1]]
+    looks = [*curve[:-1:step], curve[-1]]
     lines = [
-        "| requests | " + " | ".join(f"{number:,}" for number, _ in shown) + " |",
-        "|---" * (len(shown) + 1) + "|",
+        "| requests | " + " | ".join(f"{number:,}" for number, _ in looks) + " |",
+        "|---" * (len(looks) + 1) + "|",
     ]
-    lines.append("| MiB resident | " + " | ".join(f"{resident:.1f}" for _, resident in shown) + " |")
+    lines.append("| MiB resident | " + " | ".join(f"{resident:.1f}" for _, resident in looks) + " |")
     lines.append(f"\n{results['answered']:,} answered 2xx of {sent:,} sent; others: {results['failed'] or 'none'}\n")
     wanted = [
         Target("memory at rest", curve[0][1], 60, at_least=False, unit=" MiB"),
         Target(f"growth over the last half of {sent:,}", results["growth"], FLAT * last, False, " MiB"),
         Target("requests from distinct visitors", sent, results["wanted"], at_least=True, shown=",d"),
     ]
-    return "\n".join([*lines, *HEAD, *map(str, wanted)]) + "\n"
+    return "\n".join([*lines, *TARGETS, *map(str, wanted)]) + "\n"
 
 
 def _remark(row: dict[str, Any]) -> str:
@@ -175,15 +162,6 @@ def _ratio(row: dict[str, Any] | None, other: dict[str, Any] | None, what: str) 
     return statistics.median([one / two for one, two in pairs if one is not None and two])
 
 
-def _as_text(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.2f}"
-
-
-def _spread(series: Series, digits: int) -> str:
-    kept = [one for one in series if one is not None]
-    return f"{_median(kept):,.{digits}f} ({min(kept):,.{digits}f}-{max(kept):,.{digits}f})"
-
-
 def main() -> int:
     """Print the tables of these files, or put them into a page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -191,7 +169,7 @@ def main() -> int:
     parser.add_argument("--into", type=Path, help="a page with the two marks of the tables' place")
     options = parser.parse_args()
     found = [json.loads(file.read_text("utf-8")) for file in options.files]
-    tables = "\n".join(memory_targets(one) if "curve" in one else f"{markdown(one)}\n{targets(one)}" for one in found)
+    tables = "\n".join(map(shown, found))
     if options.into is None:
         print(tables)
         return 0

@@ -60,6 +60,7 @@ def test_verdicts_follow_from_what_was_measured(tmp_path: Path) -> None:
         "rate to nginx's plain proxy": ("0.88", "met"),
         "rate to nginx by hand": ("", "not measured"),
         "rate to nginx with `auth_request`": ("", "not measured"),
+        "rate to an aiohttp proxy": ("", "not measured"),
         "rate to Starlette + httpx": ("50.00", "met"),
         "p99 to nginx's plain proxy": ("3.00", "**not met**"),
         "memory at rest": ("50.00 MiB", "met"),

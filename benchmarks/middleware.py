@@ -33,6 +33,7 @@ PEOPLE, STRANGERS = 1_000, 40_000
 """Those who come back fit into what is remembered; of strangers there are more than that."""
 
 DELIVERS_WITHIN = 30.0
+SETTLES_WITHIN = 2.0
 SERVERS = {
     "granian": ("-m", "granian", "--interface", "asginl", "--loop", "uvloop", "--no-access-log", "--http", "1",
                 "--runtime-mode", "st", "--log-level", "warning"),
@@ -61,9 +62,8 @@ class Case:
 
 
 HAND, TURNING = "by hand: Request, itsdangerous, http.cookies, maxminddb, user_agents", "the same, 400 user agents"
-SUBRESOURCE, PAGE, EVENT, NEW = "**ours**: subresource", "**ours**: page, returning", "**ours**: with its event", (
-    "**ours**: page, new visitor"
-)
+SUBRESOURCE, PAGE, EVENT = "**ours**: subresource", "**ours**: page, returning", "**ours**: page, with its event"
+NEW = "**ours**: page, new visitor"
 PAGE_TURNING = "**ours**: page, returning, 400 user agents"
 SESSION = "Starlette's SessionMiddleware"
 CASES = {
@@ -227,6 +227,8 @@ def warm(running: Running, port: int, asked: Path, case: Case, bench: Bench) -> 
     try:
         for _ in range(3):
             send_once(port, asked, bench.cores.load)
+        # What is worked out at the first use, such as the patterns of user agents, comes a little later.
+        time.sleep(SETTLES_WITHIN)
         delivered(running, bench)
     finally:
         running.freeze()

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-NATIVE := consent_mw/wire/_native.c tests/packaging/native_core.py
+NATIVE := consent_mw/wire/_native.c consent_mw/wire/_html.c tests/packaging/native_core.py
 
 .PHONY: demo test lint types layers unit test-pure wire-pure debian clean fuzz bench bench-events bench-sidecar bench-memory bench-content screenshots
 
@@ -52,7 +52,7 @@ bench-memory: $(VENV)/.bench
 	@sh benchmarks/debian.sh
 	$(BIN)/python benchmarks/memory.py $(BENCH)
 
-# What it costs to edit a page and to compress it again, by size and by coding (half a minute).
+# What it costs to gate a page, to put a banner in and to compress it again, by size and by coding (half a minute).
 bench-content: $(VENV)/.runs
 	$(BIN)/python benchmarks/content.py
 
@@ -81,4 +81,4 @@ $(VENV)/.bench: $(VENV)/bin/python pyproject.toml $(NATIVE)
 	@touch $@ $(VENV)/.runs
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis consent_mw/wire/_native*.so
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis consent_mw/wire/_*.so

@@ -1,6 +1,7 @@
-"""The banner's way into a page: which pages can be edited, in which coding they go out, and what edits them.
+"""The editing of pages: which can be edited, in which coding they go out, and what edits them (banner, gating).
 
-Rule: a page that cannot be edited safely goes out as it came, and that is counted.
+Rule: a page that cannot be edited safely goes out as it came, and that is counted; where a decision denies hosts it
+    is `ungated`, and its policy (CSP) must keep the browser from them.
 Rule: only what is edited is coded again, and never over a coding that stays.
 """
 
@@ -13,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.csp import nonces_in
+from consent_mw.asgi.gating import EDITION
 from consent_mw.asgi.pages import View, banner_of
 from consent_mw.core.decision import Decision
 from consent_mw.wire.coding import IDENTITY, Decoder, codings_of, decoder_for, preferred, refuses_plain
@@ -49,6 +51,9 @@ class PageEdit:
     ungated: bool = False
 
 
+UNGATED: Final = PageEdit(ungated=True)
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """How one page goes through: what undoes its coding, the coding it goes out with, how many bytes come."""
@@ -72,23 +77,27 @@ class PageLinks:
 
 
 def edit_page(gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead) -> PageEdit | None:
-    """What is done to this page, on which a banner is due; None where it must not or cannot be edited. A HEAD is
-    answered as its GET would be."""
+    """What is done to this page; None where it must not or cannot be edited. A HEAD is answered as its GET would
+    be."""
+    gating = exchange.gating
+    ungated = UNGATED if gating is not None and gating.denies else None
     if answer.status in _NEVER_EDITED:
-        return None
+        return ungated if answer.status in (206, 226) else None
     if answer.status == 304:
         # The length is that of a page without the banner (RFC 9110 8.6).
         return PageEdit(_LENGTH)
-    plan = _plan(exchange.seen.all(b"accept-encoding"), answer)
+    banner = exchange.shows_banner
+    plan = _plan(exchange.seen.all(b"accept-encoding"), answer, asked_plain=banner)
     if plan is None:
         gate.count("page_not_editable")
-        return None
+        return ungated
     coded = (_CODED[plan.coding],) if plan.coding else ()
     if exchange.seen.method == b"HEAD":
         return PageEdit(_LENGTH_AND_CODING, coded)
-    editor = Recoder(
-        _markup(gate, exchange, decision, answer), decoder=plan.decoder, coding=plan.coding, length=plan.length
-    )
+    path, links = exchange.seen.path.decode("latin-1"), gate.links(exchange.rules)
+    markup = _markup(gate, exchange, decision, answer) if banner else b""
+    gated = gating.on(path, links) if gating is not None else None
+    editor = Recoder(markup, gated, decoder=plan.decoder, coding=plan.coding, length=plan.length)
     return PageEdit(_LENGTH_AND_CODING, coded, editor)
 
 
@@ -120,18 +129,18 @@ def _view(gate: Gate, exchange: Exchange, language: str) -> View:
 
 
 def edition(assets: Assets) -> str:
-    """Names this installation's banner: a page with another's is another page, and is asked for anew."""
+    """Names this installation's banner and gating: a page edited otherwise is another page, and is asked for anew."""
     urls = [assets.url("", name) for name in ("banner.css", "banner.js")]
     try:
         release = version("consent_mw")
     except PackageNotFoundError:
         release = ""
-    return hashlib.blake2b("|".join([release, *urls]).encode(), digest_size=2).hexdigest()
+    return hashlib.blake2b("|".join([release, EDITION, *urls]).encode(), digest_size=2).hexdigest()
 
 
-def _plan(accepts: Sequence[bytes], answer: ResponseHead) -> _Plan | None:
-    """How this page is edited. What comes coded although nobody asked goes out coded: by what the browser takes,
-    else as it came, so that a small body that stands for a huge one stays small."""
+def _plan(accepts: Sequence[bytes], answer: ResponseHead, *, asked_plain: bool) -> _Plan | None:
+    """How this page is edited. What comes plain although it need not stays so. What comes coded goes out coded: by
+    what the browser takes, else as it came, so that a small body that stands for a huge one stays small."""
     unchanged = b"no-transform" in tokens(answer.all(b"cache-control"))
     if unchanged or not insertable(answer.seen.get(b"content-type", b"")):
         return None
@@ -143,5 +152,5 @@ def _plan(accepts: Sequence[bytes], answer: ResponseHead) -> _Plan | None:
         decoder = decoder_for(came)
         coding = chosen if chosen != IDENTITY else came[-1]
         return _Plan(decoder, coding, length) if decoder is not None and coding in ENCODABLE else None
-    worth = length is None or length >= WORTH_CODING or refuses_plain(accepts)
+    worth = asked_plain and (length is None or length >= WORTH_CODING or refuses_plain(accepts))
     return _Plan(None, chosen if worth and chosen != IDENTITY else b"", length)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.csp import PageGuard
+from consent_mw.asgi.gating import gating_of
 from consent_mw.core.decision import Decision
 from consent_mw.core.terms import Reason
 from consent_mw.wire import cookies
@@ -27,11 +28,12 @@ LONGEST_ATTRIBUTES_KEPT: Final = 256
 
 class Enforcement:
     """What one decision does. `announced` tells the app of it, `tk` the browser, `guard` makes the browser hold to
-    it; `ends` are the purposes whose cookies end by a no or a minor's age, where they are held already; `reports`:
-    whether there are vendors, `leaves`: whether one may get something."""
+    it; `ends` are the purposes whose cookies end by a no or a minor's age, where they are held already; `gating` is
+    what is done to pages; `reports`: whether there are vendors, `leaves`: whether one may get something."""
 
     __slots__ = (
-        "_kept", "_plans", "_rules", "announced", "decision", "ends", "guard", "identifies", "leaves", "reports",
+        "_kept", "_plans", "_rules", "announced", "decision", "ends", "gating", "guard", "identifies", "leaves",
+        "reports",
         "shows",
         "tk",
     )  # fmt: skip
@@ -51,6 +53,7 @@ class Enforcement:
         rule = rules.policy.identifier
         self.identifies = rule is not None and decision.allows(rule.purpose) and not decision.minor
         self.shows = decision.ask or decision.notice
+        self.gating = gating_of(rules.policy, decision) if rules.edits else None
 
     def keeps(self, name: bytes) -> bool:
         """Whether a cookie of this name may pass, in either direction; our own never do."""

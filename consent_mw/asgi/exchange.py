@@ -8,7 +8,7 @@ Rule: in report mode everything is decided and counted, and nothing is changed, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from consent_mw.asgi.csp import CSP
 from consent_mw.asgi.enforcement import Enforcement
+from consent_mw.asgi.gating import PageGating, editable_codings
 from consent_mw.asgi.jar import FOR_EVER, Jar
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Bearing, Place, Route, Ruleset
@@ -90,7 +91,7 @@ class Reply:
     `pending` resolves when what must be done before the reply is sent is done. Of a reply that may be given again:
     `rendered` remembers what was made of it, `head` the head that a browser gets to whom another answer may follow;
     `page` and `dropped` are what is to be reported and counted, `issues` is before which field a newcomer's
-    identifier stands, None where none is given."""
+    identifier stands, None where none is given; `concerned` tells of a body whether it must be edited after all."""
 
     fields: Fields
     editor: Editor | None = None
@@ -100,6 +101,7 @@ class Reply:
     page: bool = False
     dropped: int = 0
     issues: int | None = None
+    concerned: Callable[[bytes], bool] | None = None
 
 
 class Exchange:
@@ -205,6 +207,12 @@ class Exchange:
         return enforcement is not None and enforcement.shows and self.seen.document and self.rules.edits
 
     @property
+    def gating(self) -> PageGating | None:
+        """What is done to the answer if it is a page, besides a banner."""
+        enforcement = self.enforcement
+        return enforcement.gating if enforcement is not None and (self.seen.document or self.seen.frame) else None
+
+    @property
     def visitor(self) -> str:
         """The identifier by which we recognise this browser, where its purpose is allowed; else empty."""
         rule = self.rules.policy.identifier
@@ -251,8 +259,10 @@ class Exchange:
         if lower in (b"if-none-match", b"if-match"):
             # Validators that were not made for this decision are nobody's (SPEC 4, Caches).
             return headers.untag_etag(value, self._mark) or None
-        if lower == b"accept-encoding" and self.shows_banner:
-            return None
+        if lower == b"accept-encoding":
+            if self.shows_banner:
+                return None
+            return value if self.gating is None else editable_codings(value)
         return value
 
     def announced(self) -> tuple[Field, ...]:
@@ -272,16 +282,22 @@ class Exchange:
 
     # the response
 
-    def respond(self, answer: ResponseHead, hop: frozenset[bytes] = frozenset()) -> Reply:
+    def hints(self, fields: Fields) -> Fields:
+        """The fields of an interim answer without what makes the browser call a denied host."""
+        enforcement = self.enforcement
+        gating = enforcement.gating if enforcement is not None else None
+        return fields if gating is None or self.route is Route.PASS else gating.links(fields)
+
+    def respond(self, answer: ResponseHead, hop: frozenset[bytes] = frozenset(), body: bytes | None = None) -> Reply:
         """What the browser gets of this answer's head, and what is done on the way; `hop` names fields that were
-        for a proxy alone."""
+        for a proxy alone, `body` is the whole body where it is there already."""
         bearing = self.bearing() if answer.replies is not None and not self.gate.failing else None
-        reply = self._respond(answer, hop)
+        reply = self._respond(answer, hop, body)
         if bearing is not None:
             self._give_again(answer, reply, bearing)
         return reply
 
-    def respond_again(self, answer: ResponseHead) -> Reply | None:
+    def respond_again(self, answer: ResponseHead, body: bytes) -> Reply | None:
         """The reply that this very head got before under the same decision, if nothing else bears on it; reported and
         counted once more."""
         replies = answer.replies
@@ -289,7 +305,7 @@ class Exchange:
         if not replies or bearing is None or self.gate.failing:
             return None
         known = replies.get(bearing)
-        if not isinstance(known, Reply):
+        if not isinstance(known, Reply) or (known.concerned is not None and known.concerned(body)):
             return None
         if known.dropped:
             self.gate.count("set_cookie_dropped", known.dropped)
@@ -339,7 +355,7 @@ class Exchange:
         reply.rendered = {}
         replies[bearing] = reply
 
-    def _respond(self, answer: ResponseHead, hop: frozenset[bytes]) -> Reply:
+    def _respond(self, answer: ResponseHead, hop: frozenset[bytes], body: bytes | None) -> Reply:
         seen = answer.seen
         told: list[tuple[bytes, bytes]] = []
         # One look for each of four names costs less than a look at everything that was seen.
@@ -356,7 +372,7 @@ class Exchange:
         if not self.rules.enforced:
             return self._reported(answer, _public(answer, hop, told), enforcement)
         pending = self.gate.reporter.heed(self, told) if told or self.spoke else None
-        return self._enforced(answer, hop, told, pending)
+        return self._enforced(answer, hop, told, pending, body)
 
     def _enforced(
         self,
@@ -364,6 +380,7 @@ class Exchange:
         hop: frozenset[bytes],
         told: list[tuple[bytes, bytes]],
         pending: Future[Any] | None,
+        body: bytes | None,
     ) -> Reply:
         status, seen, asked = answer.status, answer.seen, self.seen
         html = _is_html(seen.get(b"content-type", b""))
@@ -374,11 +391,13 @@ class Exchange:
         # What was not asked for as a page is one all the same, and a shared cache could serve it as one.
         may_be = html and asked.method in _SAFE
         editing = page and self.editable
-        edit = self.gate.edit_page(self, answer) if editing and self.shows_banner else None
+        edit, concerned = self._edit(answer, body) if editing else (None, None)
         apart = b"vary" in seen and self._told_apart(answer)
         issues: int | None = None
         if sets or ours or apart or ((page or may_be) and not shared):
             fields = self._private(answer, hop, editing=editing, edit=edit)
+            if page and not shared and (b"link" in seen or b"refresh" in seen):
+                fields = self.hints(fields)
             if sets:
                 fields += self._set_cookies(answer)
             issues = len(fields) if self._issued is not None else None
@@ -390,7 +409,27 @@ class Exchange:
             fields = _public(answer, hop, told)
         self.gate.reporter.report(self, status, page)
         editor = None if edit is None else edit.editor
-        return Reply(fields, editor, pending, page=page, dropped=self._dropped, issues=issues)
+        return Reply(
+            fields, editor, pending, page=page, dropped=self._dropped, issues=issues, concerned=concerned
+        )
+
+    def _edit(
+        self, answer: ResponseHead, body: bytes | None
+    ) -> tuple[PageEdit | None, Callable[[bytes], bool] | None]:
+        """What is done to this page; or that nothing is, and what tells of another body under its head whether it is
+        the same there."""
+        gating = self.gating
+        if gating is None and not self.shows_banner:
+            return None, None
+        if (
+            self.shows_banner
+            or gating is None
+            or body is None
+            or not gating.readable(answer)
+            or gating.concerns(body)
+        ):
+            return self.gate.edit_page(self, answer), None
+        return None, gating.concerns
 
     def _guarded(self, fields: Fields, answer: ResponseHead, edit: PageEdit | None) -> Fields:
         """The fields of a page with the Content-Security-Policy of this decision (SPEC 4)."""

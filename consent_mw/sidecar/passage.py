@@ -54,7 +54,14 @@ class Passage:
         """The whole answer in one piece: most often one that was given before."""
         plane, bearing, replies, status = self._plane, self._admission.bearing, answer.replies, answer.status
         reply: Reply | None = replies.get(bearing) if replies else None
-        if reply is None or bearing is None or not reply.head or plane.draining or plane.gate.failing:
+        if (
+            reply is None
+            or bearing is None
+            or not reply.head
+            or plane.draining
+            or plane.gate.failing
+            or (reply.concerned is not None and reply.concerned(body))
+        ):
             self._hand_over(None).upstream_whole(answer, body)
             self._learn(answer)
             return

@@ -270,10 +270,13 @@ class Relay:
 
     def upstream_informs(self, answer: ResponseHead) -> None:
         """An interim answer is handed on."""
-        self._outlet.inform(answer.status, answer.reason, interim(answer.fields))
+        fields = interim(answer.fields)
+        if self._exchange is not None:
+            fields = self._exchange.hints(fields)
+        self._outlet.inform(answer.status, answer.reason, fields)
 
-    def upstream_answers(self, answer: ResponseHead) -> None:
-        """The head of the answer goes through the gate and out."""
+    def upstream_answers(self, answer: ResponseHead, body: bytes | None = None) -> None:
+        """The head of the answer goes through the gate and out. `body`: the whole of it, where it is there."""
         exchange = self._exchange
         if exchange is None or (answer.status == 101 and not self._head.upgrade):
             self.refuse_answer("it switched protocols unasked")
@@ -283,7 +286,7 @@ class Relay:
             if hop is not HOP_BY_HOP:
                 kept = [field for field in answer.fields if field[0] not in hop]
                 answer = replace(answer, fields=kept, replies=None)
-            reply = exchange.respond(answer, HOP_BY_HOP)
+            reply = exchange.respond(answer, HOP_BY_HOP, body)
         except Exception:
             log.exception("the gate failed on an answer")
             self.refuse_answer("it cannot be decided about")
@@ -303,7 +306,7 @@ class Relay:
         """The whole answer in one piece."""
         self._connection = None
         try:
-            reply = None if self._exchange is None else self._exchange.respond_again(answer)
+            reply = None if self._exchange is None else self._exchange.respond_again(answer, body)
         except Exception:
             log.exception("the gate failed on an answer")
             self.refuse_answer("it cannot be decided about")
@@ -312,7 +315,7 @@ class Relay:
             self._open(answer, reply, body)
             self._finish(whole=True)
             return
-        self.upstream_answers(answer)
+        self.upstream_answers(answer, body)
         if not self._noted:
             if body:
                 self.upstream_sends(body)

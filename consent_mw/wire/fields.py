@@ -100,6 +100,8 @@ _RESPONSE_CHANGED = (
         b"accept-ranges",
         b"content-length",
         b"content-encoding",
+        b"link",
+        b"refresh",
         b"via",
         b"content-security-policy",
         b"permissions-policy",

@@ -1,7 +1,7 @@
 """The native core: the hot paths of wire/ in C, where they were built; None elsewhere, and all is as it was, slower.
 
 Rule: the Python beside each use is the definition; what is native answers the same, or None for what is unusual.
-Rule: nothing but this file imports `_native`, and nothing above wire/ can tell whether it is there.
+Rule: nothing but this file imports `_native` and `_html`, and nothing above wire/ can tell whether it is there.
 """
 
 from __future__ import annotations
@@ -26,3 +26,18 @@ except ImportError:
     _native = None  # type: ignore[assignment]  # it is a module wherever it is anything
 
 native = _native
+
+HTML_VERSION: Final = 1
+"""What _html.c must say that it is."""
+
+try:
+    if os.environ.get(PURE) == "1":
+        raise ImportError("the native core was not asked for")
+    from consent_mw.wire import _html
+
+    if _html.VERSION != HTML_VERSION:
+        raise ImportError("the native core was built of other source")
+except ImportError:
+    _html = None  # type: ignore[assignment]  # it is a module wherever it is anything
+
+html = _html

@@ -1,20 +1,20 @@
-"""A page on its way through: decoded, given its banner, coded again, as it streams.
+"""A page on its way through: decoded, gated and given its banner, coded again, as it streams.
 
 Rule: what arrives goes out at once; nothing waits for more of the page but the few bytes that decide a place.
 Rule: memory does not grow with the page, nor with what a coded page stands for.
 Rule: a page that is damaged, or is not as long as it said, raises SpoiltBodyError and never ends as if whole.
-Rule: our markup and the page are compressed apart.
+Rule: what we put in and the page are compressed apart.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from consent_mw.errors import SpoiltBodyError
 from consent_mw.wire.coding import Decoder
-from consent_mw.wire.html import BannerInserter
+from consent_mw.wire.html import Gating, Markup, PageEditor
 
 ENCODABLE: Final = (b"gzip", b"deflate")
 """What a page can be coded in again, the best first. Neither br nor zstd can keep our markup apart from the page."""
@@ -29,20 +29,20 @@ _ALWAYS_FINE = 1_048_576
 
 
 class Recoder:
-    """The editor of one page: `markup` gives what goes in, for a page in this language; `decoder` undoes its coding,
-    `coding` is the one it goes out with (empty for none), `length` the bytes it will have as it comes, where that is
-    known."""
+    """The editor of one page: `markup` is its banner, `gating` what the decision lets run on it; `decoder` undoes its
+    coding, `coding` is the one it goes out with (empty for none), `length` the bytes it will have as it comes, where
+    that is known."""
 
     def __init__(
         self,
-        markup: Callable[[bytes | None], bytes],
+        markup: Markup = b"",
+        gating: Gating | None = None,
         *,
         decoder: Decoder | None = None,
         coding: bytes = b"",
         length: int | None = None,
     ) -> None:
-        self._inserter = BannerInserter(markup)
-        self._apart = False
+        self._editor = PageEditor(gating, markup)
         self._decoder = decoder
         self._coder = zlib.compressobj(_LEVEL, wbits=_WBITS[coding]) if coding else None
         self._length = length
@@ -63,13 +63,13 @@ class Recoder:
             raise self._spoil("a page is shorter than it said")
         if self._decoder is not None:
             self._decoder.finish()
-        tail = self._pressed(self._inserter.finish())
+        tail = self._pressed(self._editor.finish())
         return tail if self._coder is None else tail + self._coder.flush()
 
     def _recoded(self, chunk: bytes) -> Iterator[bytes]:
         went = False
         for piece in self._pieces(chunk):
-            plain = self._inserter.feed(piece)
+            plain = self._editor.feed(piece)
             if plain:
                 went = True
                 yield self._pressed(plain)
@@ -92,24 +92,23 @@ class Recoder:
             raise
 
     def _pressed(self, plain: bytes) -> bytes:
-        """These plain bytes, coded where the page is; the markup, if it is among them, apart.
+        """These plain bytes, coded where the page is; what we put in, if it is among them, apart.
 
-        The markup holds nothing secret (no token, no identifier, no answer), but it repeats the path asked for, which
-        a stranger's link may choose. In one window with the page it would tell whoever counts bytes when that path
+        It holds nothing secret (no token, no identifier, no answer), but it repeats the path asked for, which a
+        stranger's link may choose. In one window with the page it would tell whoever counts bytes when that path
         matches a secret of the site's (BREACH). A full flush on both sides lets neither refer to the other.
         """
         coder = self._coder
         if coder is None:
             return plain
-        markup = self._inserter.inserted
-        if markup and not self._apart:
-            before, found, after = plain.partition(markup)
+        parts: list[bytes] = []
+        for ours in self._editor.ours:
+            before, found, after = plain.partition(ours)
             if found:
-                self._apart = True
-                full = zlib.Z_FULL_FLUSH
-                opening = coder.compress(before) + coder.flush(full)
-                return opening + coder.compress(found) + coder.flush(full) + coder.compress(after)
-        return coder.compress(plain)
+                parts += (coder.compress(before), coder.flush(zlib.Z_FULL_FLUSH))
+                parts += (coder.compress(found), coder.flush(zlib.Z_FULL_FLUSH))
+                plain = after
+        return b"".join([*parts, coder.compress(plain)])
 
     def _spoil(self, why: str) -> SpoiltBodyError:
         self._spoilt = True

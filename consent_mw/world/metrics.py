@@ -72,7 +72,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
     "set_cookie_dropped": ("set_cookies_dropped", "Set-Cookie lines of the site that were dropped."),
     "would_drop_cookie": ("cookies_would_drop", "Cookies that enforcing would have dropped (report mode)."),
     "would_drop_set_cookie": ("set_cookies_would_drop", "Set-Cookie lines that enforcing would have dropped."),
-    "page_not_editable": ("pages_not_editable", "Pages that no banner could be put into."),
+    "page_not_editable": ("pages_not_editable", "Pages that could not be edited: no banner, nothing gated."),
     "csp_unbound": (
         "csp_unbound_pages",
         "Pages whose own Content-Security-Policy lets a denied vendor's hosts pass (a wildcard, scheme, nonce, gap).",

@@ -24,12 +24,14 @@ HTML = (b"content-type", b"text/html; charset=utf-8")
 
 @dataclass
 class Said:
-    """What the origin answers next: its head, and its body in the parts that it is sent in."""
+    """What the origin answers next: its head, and its body in the parts that it is sent in.
+    `before` is an interim answer."""
 
     headers: Pairs = field(default_factory=lambda: [HTML])
     parts: list[bytes] = field(default_factory=list)
     status: int = 200
     between: Callable[[int], None] = lambda _: None
+    before: bytes = b""
     asked: list[Pairs] = field(default_factory=list)
 
     def asked_with(self, name: bytes) -> list[bytes]:
@@ -144,7 +146,12 @@ def as_sidecar(folder: Path, policy: str = POLICY) -> Iterator[Form]:
         lengths = {name for name, _ in headers} & {b"content-length"}
         framing = [] if lengths or bodiless else [(b"transfer-encoding", b"chunked")]
         pairs = b"".join(b"%b: %b\r\n" % pair for pair in [*headers, *framing])
-        peer.sendall(b"HTTP/1.1 %d OK\r\n%b\r\n" % (status, pairs))
+        opening = said.before + b"HTTP/1.1 %d OK\r\n%b\r\n" % (status, pairs)
+        if lengths and not bodiless and len(parts) == 1:
+            between(0)
+            peer.sendall(opening + parts[0])  # whole, in one piece
+            return
+        peer.sendall(opening)
         if bodiless:
             return
         for number, part in enumerate(parts):

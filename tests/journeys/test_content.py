@@ -76,7 +76,9 @@ def test_a_page_that_gets_a_banner_is_asked_for_plain(form: Form, said: str) -> 
 def test_what_gets_no_banner_is_asked_for_as_the_browser_does(form: Form, visit: dict[str, Any]) -> None:
     form.said.headers, form.said.parts = [HTML, (b"content-encoding", b"zstd")], [b"whatever it is"]
     answer = form.ask(accept_encoding="br, zstd", **visit)
-    assert form.said.asked_with(b"accept-encoding") == [b"br, zstd"]
+    # A page may have to be gated: it is asked for in what can be undone and done again, which here is nothing.
+    asked = b"br, zstd" if "document" in visit else b"identity"
+    assert form.said.asked_with(b"accept-encoding") == [asked]
     assert (answer.body, answer.one(b"content-encoding")) == (b"whatever it is", b"zstd")
     assert answer.all(b"vary") == PLAIN_VARY
 

@@ -19,8 +19,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.tags import sys_tags
 
-SOURCE = Path("consent_mw", "wire", "_native.c")
-BUILT = "_native.abi3.so"
+SOURCES = [Path("consent_mw", "wire", name) for name in ("_native.c", "_html.c")]
+BUILT = ".abi3.so"
 FLAGS = ["-O2", "-fPIC", "-fvisibility=hidden"]
 
 
@@ -31,24 +31,26 @@ class NativeCore(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and tag the wheel by what came of it."""
-        source = Path(self.root, SOURCE)
-        if version == "editable":
-            target = source.with_name(BUILT)
+        if version != "editable":
+            self._folder = tempfile.TemporaryDirectory()
+        built: dict[Path, Path] = {}
+        for one in SOURCES:
+            source = Path(self.root, one)
+            folder = source.parent if self._folder is None else Path(self._folder.name)
+            target = built[one] = folder / (source.stem + BUILT)
             # What was compiled of an older source must not stay where this one cannot be compiled.
             target.unlink(missing_ok=True)
-        else:
-            self._folder = tempfile.TemporaryDirectory()
-            target = Path(self._folder.name, BUILT)
-        missing = compile_native(source, target)
-        if missing:
-            self.app.display_warning(f"consent_mw is built without its native core: {missing}")
-            return
+            missing = compile_native(source, target)
+            if missing:
+                self.app.display_warning(f"consent_mw is built without its native core: {missing}")
+                return
         # What is compiled here is for this machine; whether it is for others of its kind, nobody looked.
         platform = next(tag.platform for tag in sys_tags() if not tag.platform.startswith(("many", "musl")))
         build_data["pure_python"] = False
         build_data["tag"] = f"cp311-abi3-{platform}"
         if version != "editable":
-            build_data["force_include"][str(target)] = str(SOURCE.with_name(BUILT))
+            for one, target in built.items():
+                build_data["force_include"][str(target)] = str(one.with_name(target.name))
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Leave nothing behind."""

@@ -42,7 +42,8 @@ async def withdraw(request: Request) -> Response:
 
 
 def form_choice(pairs: list[tuple[str, str]], policy: Policy) -> Choice:
-    """The choice that a form makes: `all=accept`, `all=reject`, `seen=1`, or `purpose=…` (not named: refused)."""
+    """The choice that a form makes: `all=accept`, `all=reject`, `seen=1`, or `purpose=…` (not named: refused; with
+    `keep=1`, as from a frame that asks for itself, it keeps its answer)."""
     everything = [value for name, value in pairs if name == "all"]
     named = [value for name, value in pairs if name == "purpose"]
     optional = [one.name for one in policy.optional_purposes]
@@ -53,6 +54,8 @@ def form_choice(pairs: list[tuple[str, str]], policy: Policy) -> Choice:
     if any(name == "seen" for name, _ in pairs) and not named:
         return Choice(seen=True, how="form")
     _must_be_known(dict.fromkeys(named, True), policy)
+    if named and any(name == "keep" for name, _ in pairs):
+        return Choice(dict.fromkeys(named, True), how="form")
     return Choice({name: name in named for name in optional}, how="form")
 
 

@@ -4,6 +4,7 @@ Rule: every byte of the page goes out unchanged and in order; the markup is adde
 Rule: what is held back is bounded by the longest name that decides something, never by the page.
 Rule: once the markup is in, nothing is scanned any more.
 Rule: where the markup could not be seen (a frameset, UTF-16, inside an unfinished comment), it is left out.
+Rule: the language that the page says it is in (`<html lang>`) is known before the markup is asked for.
 
 The scanner follows the tokenizer and the insertion modes up to "in body" of the HTML standard (WHATWG 13.2), as a
 browser with scripting does.
@@ -14,6 +15,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Final
+
+from consent_mw.wire.html.tags import TAG, tag_at
+
+Markup = bytes | Callable[[bytes | None], bytes]
+"""What is put in: bytes, or what makes them of the page's language (None where it says none)."""
+
+LONGEST_LANGUAGE: Final = 64
+"""Bytes of a language tag; what is longer is none."""
+
+LONGEST_HTML_TAG: Final = 4096
+"""Bytes of the `<html>` start tag that are waited for."""
 
 _OTHER_ALPHABETS = re.compile(
     r"utf-?16|utf-?32|utf-?7|ucs-?[24]|iso-10646|(cs)?unicode(fe|ff|$)|(cs)?iso-?2022|hz-gb|ebcdic|replacement"
@@ -69,10 +82,6 @@ _SCRIPT_DOUBLE_ESCAPED = re.compile(rb"-->|</script" + _ENDS_NAME, re.IGNORECASE
 _WIDE = (b"\xfe\xff", b"\xff\xfe", b"\0", b"<\0")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _LONGEST_NAME = 16
-_LONGEST_HTML = 2048
-"""Bytes of an `<html ...>` tag that are looked at for a language."""
-
-_ATTRIBUTES = re.compile(rb"([^\t\n\f\r />=]+)[\t\n\f\r ]*(?:=[\t\n\f\r ]*(\"[^\"]*\"|'[^']*'|[^\t\n\f\r >]*))?")
 _LONGEST_END = len(b"</noframes") + 1
 
 _IN_HEAD = frozenset({
@@ -86,13 +95,14 @@ _RAW_ENDS = {name: re.compile(b"</" + name + _ENDS_NAME, re.IGNORECASE) for name
 
 class BannerInserter:
     """Inserts the markup right after the `<body ...>` start tag, or where a page without one begins its body.
-    `markup` is asked for it once, with the language of the page (None where it names none); `inserted` is what went
-    in."""
 
-    def __init__(self, markup: Callable[[bytes | None], bytes]) -> None:
-        self.inserted = b""
+    `inserted` is what was put in, once it is."""
+
+    inserted: bytes | None = None
+
+    def __init__(self, markup: Markup) -> None:
         self._markup = markup
-        self._html = b""
+        self._language: bytes | None = None
         self._state = _State.START
         self._held = b""
         self._name = b""
@@ -126,7 +136,7 @@ class BannerInserter:
         return held
 
     def _made(self) -> bytes:
-        self.inserted = self._markup(language_in(self._html))
+        self.inserted = self._markup if isinstance(self._markup, bytes) else self._markup(self._language)
         return self.inserted
 
     def _short_page(self, held: bytes) -> bytes:
@@ -141,10 +151,7 @@ class BannerInserter:
         position = 0
         while not self._done():
             state = self._state
-            in_html = self._name == b"html"
             after = self._step(data, position)
-            if in_html:
-                self._html = (self._html + data[position:after])[:_LONGEST_HTML]
             if after == position and state is self._state:
                 break
             position = after
@@ -237,10 +244,26 @@ class BannerInserter:
         if name == b"frameset" and not closing and not self._templates:
             self._state = _State.DONE
             return at
+        if name == b"html" and not closing and self._language is None and not self._learn_language(data, at):
+            return at
         self._name = name
         self._closing = closing
+        whole = TAG.match(data, at) if name else None
+        if whole is not None:
+            return self._tag_ended(whole.end())
         self._state = _State.BEFORE_ATTRIBUTE if name else _State.LONG_NAME
         return end
+
+    def _learn_language(self, data: bytes, at: int) -> bool:
+        """Look for the page's language in this start tag; False where the rest of it is to be waited for."""
+        tag = tag_at(data, at)
+        if tag is None or tag.end - at > LONGEST_HTML_TAG:
+            return len(data) - at >= LONGEST_HTML_TAG
+        said = tag.first(b"lang")
+        if said is not None:
+            language = said.value.strip().encode("ascii", "replace")
+            self._language = language if 0 < len(language) <= LONGEST_LANGUAGE else None
+        return True
 
     def _begins_body(self, name: bytes, *, closing: bool) -> bool:
         if closing:
@@ -357,8 +380,6 @@ class BannerInserter:
     def _tag_ended(self, at: int) -> int:
         name = self._name
         self._state = _State.DATA
-        if name == b"html":
-            self._name = b""  # what follows is no attribute of it; a second such tag adds what the first has not
         if self._closing:
             if name == b"template":
                 self._templates = max(0, self._templates - 1)
@@ -374,14 +395,6 @@ class BannerInserter:
         elif name in _RAW or name == b"plaintext":  # nothing ends a plaintext
             self._state = _State.RAW_TEXT
         return at
-
-
-def language_in(attributes: bytes) -> bytes | None:
-    """The language that the attributes of an `<html>` tag name (HTML 3.2.6.1); None where they name none."""
-    for name, value in _ATTRIBUTES.findall(attributes):
-        if name.lower() == b"lang":
-            return bytes(value.strip(b"\"'"))
-    return None
 
 
 def _skip(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:

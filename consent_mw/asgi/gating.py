@@ -1,0 +1,109 @@
+"""Gating by a decision: which hosts it denies, which purposes it allows, and what a frame says that it keeps empty.
+
+Rule: worked out once for a decision; a decision under which every page stays as it is has none.
+Rule: a frame asks for the purposes that it needs and for nothing else; every other answer is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from consent_mw.asgi.pages.markup import el, label, link, listing
+from consent_mw.core.decision import Decision
+from consent_mw.core.policy import Policy
+from consent_mw.wire.coding import weights
+from consent_mw.wire.fields import Fields
+from consent_mw.wire.headers import tokens
+from consent_mw.wire.html import Gating, Hosts, concerns, insertable
+from consent_mw.wire.link import without_denied
+from consent_mw.wire.recoding import ENCODABLE
+from consent_mw.wire.response_head import ResponseHead
+
+if TYPE_CHECKING:
+    from consent_mw.asgi.banner import PageLinks
+
+EDITION: Final = "1"
+"""Names what gating makes of a page: to be changed with it, so that no browser takes what it holds for the same."""
+
+FRAME_TEXT: Final = "This part of the page comes from somewhere else and is shown only if you allow: {purposes}."
+FRAME_BUTTON: Final = "Allow and show"
+FRAME_POLICY: Final = "What this means"
+
+
+@dataclass(frozen=True, slots=True)
+class PageGating:
+    """What one decision does to the pages of its visitors."""
+
+    policy: Policy
+    gating: Gating
+
+    @property
+    def denies(self) -> bool:
+        """Whether some host is denied, so that a page which cannot be looked at needs a policy of its own."""
+        return bool(self.gating.hosts)
+
+    def readable(self, answer: ResponseHead) -> bool:
+        """Whether a body under this head is a page that can be looked at as it comes."""
+        return b"content-encoding" not in answer.seen and _looked_at(
+            answer.seen.get(b"content-type", b""), answer.all(b"cache-control")
+        )
+
+    def concerns(self, page: bytes) -> bool:
+        """Whether something of this whole plain page may have to be edited."""
+        return concerns(self.gating, page)
+
+    def links(self, fields: Fields) -> Fields:
+        """The fields without what makes a browser call a denied host."""
+        return without_denied(fields, self.gating.hosts) if self.gating.hosts else fields
+
+    def on(self, path: str, links: PageLinks) -> Gating:
+        """The gating of the page at this path."""
+        return replace(self.gating, ask=lambda purposes: frame_page(self.policy, purposes, path, links))
+
+
+def gating_of(policy: Policy, decision: Decision) -> PageGating | None:
+    """What this decision does to pages, or None where it leaves them all as they are."""
+    if not policy.optional_purposes:
+        return None
+    denied = [(host, one.purpose) for one in policy.vendors for host in one.hosts if not decision.allows(one.purpose)]
+    allowed = [host for one in policy.vendors for host in one.hosts if decision.allows(one.purpose)]
+    return PageGating(policy, Gating(Hosts(denied, allowed), decision.allowed))
+
+
+def frame_page(policy: Policy, purposes: Sequence[str], path: str, links: PageLinks) -> bytes:
+    """The page that a frame shows instead of its own: asks for the purposes that the policy knows."""
+    prefix = policy.site.prefix.rstrip("/")
+    known = [one.name for one in policy.optional_purposes if one.name in purposes]
+    if not known:
+        return b""
+    form = el(
+        "form",
+        el("p", FRAME_TEXT.format(purposes=listing(tuple(map(label, known))))),
+        *(el("input", type="hidden", name="purpose", value=one) for one in known),
+        el("input", type="hidden", name="keep", value="1"),
+        el("input", type="hidden", name="return", value=path),
+        el("button", FRAME_BUTTON, type="submit"),
+        link(f"{prefix}/policy", FRAME_POLICY, target="_top"),
+        method="post",
+        action=f"{prefix}/choice",
+        target="_top",
+    )
+    head = el("head", el("meta", name="robots", content="noindex"), el("link", rel="stylesheet", href=links.style))
+    page = el("html", head, el("body", form, class_="cmw-frame"), lang="en")
+    return f"<!doctype html>{page}".encode("ascii", "xmlcharrefreplace")
+
+
+@lru_cache(maxsize=256)
+def _looked_at(content_type: bytes, cache_control: tuple[bytes, ...]) -> bool:
+    return insertable(content_type) and b"no-transform" not in tokens(cache_control)
+
+
+@lru_cache(maxsize=256)
+def editable_codings(said: bytes) -> bytes:
+    """The Accept-Encoding under which a site answers what can be edited and coded again for who said this."""
+    named = weights([said])
+    kept = [one for one in ENCODABLE if named.get(one, named.get(b"*", 0)) > 0]
+    return b", ".join(kept) if kept else b"identity"

@@ -13,6 +13,8 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from consent_mw.world.store.statements import Statements
+
 KEY_TABLES: Final = (
     # `used` is a day, and changed once in a while only: it tells when nothing under this key is left.
     # `root` is the browser's first receipt, where `person` is its visitor: who erases may know only one of them.
@@ -36,7 +38,7 @@ WHERE person = linked.key AND person_keys.root <> linked.value"""
 _LINKED: Final = f"SELECT root FROM person_keys WHERE root <> '' AND person IN {_LISTED}"
 _PUBLISH: Final = """
 INSERT INTO public_keys (jwk, code) VALUES (?, ?)
-ON CONFLICT (jwk) DO UPDATE SET code = excluded.code WHERE code <> excluded.code"""
+ON CONFLICT (jwk) DO UPDATE SET code = excluded.code WHERE public_keys.code <> excluded.code"""
 _USE: Final = f"UPDATE person_keys SET used = ? WHERE used < ? AND person IN {_LISTED}"
 
 
@@ -74,13 +76,13 @@ def expire(db: sqlite3.Connection, day: int, most: int) -> int:
     return db.execute(sql, (day - USED_WITHIN, most)).rowcount
 
 
-def secret(db: sqlite3.Connection, name: str, proposed: bytes) -> bytes:
+def secret(db: Statements, name: str, proposed: bytes) -> bytes:
     """The secret of this name: the proposed one where there was none."""
     db.execute("INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, proposed))
     return bytes(db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()[0])
 
 
-def publish(db: sqlite3.Connection, keys: Sequence[Sequence[str]]) -> list[list[str]]:
+def publish(db: Statements, keys: Sequence[Sequence[str]]) -> list[list[str]]:
     """Keep these public keys with the codes that vouch for them; all that are kept, oldest first."""
     db.executemany(_PUBLISH, keys)
     return [[jwk, code] for jwk, code in db.execute("SELECT jwk, code FROM public_keys ORDER BY seq")]

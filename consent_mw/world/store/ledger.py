@@ -1,6 +1,6 @@
 """The ledger in SQL: what the requests of a transaction noted is written at its end, as one stretch of the chain.
 
-Rule: the head is read in the transaction that extends it, so that processes on one file extend one chain.
+Rule: the head is read in the transaction that extends it, so that processes on one store extend one chain.
 Rule: a ledger that is not as it was left is continued, and tells so for ever after; it is never sealed as if whole.
 Rule: what is cut at the front was whole, and the chain goes on from a sealed mark.
 """
@@ -8,13 +8,14 @@ Rule: what is cut at the front was whole, and the chain goes on from a sealed ma
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import time
 from collections.abc import Sequence
 from typing import Final
 
 from consent_mw.core.ledger import Cut, Entry, broken, opened
+from consent_mw.errors import StoreError
 from consent_mw.wire.ledger import CUT, HEAD, Book, LedgerRow, Mark
+from consent_mw.world.store.statements import Statements
 
 LEDGER_TABLES: Final = (
     # The content comes last: what stands before it is read without it.
@@ -31,6 +32,12 @@ CUT_AT_ONCE: Final = 2000
 """Entries that are cut in one transaction, so that nobody waits long for it."""
 
 COLUMNS: Final = "seq, at, kind, vendor, outcome, body, key, mac"
+
+_BEGUN: Final = "SELECT EXISTS (SELECT 1 FROM ledger) OR EXISTS (SELECT 1 FROM ledger_ends)"
+_SEAL: Final = """
+INSERT INTO ledger_ends (which, seq, mac, key, seal) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (which) DO UPDATE SET seq = excluded.seq, mac = excluded.mac, key = excluded.key, seal = excluded.seal
+"""
 
 
 class Ledger:
@@ -51,9 +58,9 @@ class Ledger:
         """Have these written at the end of the transaction."""
         self._noted += entries
 
-    def begin(self, db: sqlite3.Connection) -> None:
+    def begin(self, db: Statements) -> None:
         """Make the first entry of an empty ledger, inside the transaction that makes or opens the file."""
-        if not db.execute("SELECT 1 FROM ledger UNION SELECT 1 FROM ledger_ends").fetchone():
+        if not db.execute(_BEGUN).fetchone()[0]:
             self._begin(db, opened())
         self._written = None
         self._last = read_mark(db, HEAD)
@@ -68,7 +75,7 @@ class Ledger:
         """Forget what was noted since."""
         del self._noted[noted:]
 
-    def write(self, db: sqlite3.Connection) -> None:
+    def write(self, db: Statements) -> None:
         """Write what was noted."""
         if not self._noted:
             return
@@ -90,7 +97,7 @@ class Ledger:
 
     # the front
 
-    def cut(self, db: sqlite3.Connection, before: float) -> Cut | None:
+    def cut(self, db: Statements, before: float) -> Cut | None:
         """Delete the entries from before this time (seconds since 1970), as many as go at once and none that is not
         whole. Returns what was cut, or None."""
         start = read_mark(db, CUT)
@@ -110,24 +117,23 @@ class Ledger:
         self._seal(db, CUT, end)
         return Cut(end.seq, end.mac, end.seq - start.seq)
 
-    def _begin(self, db: sqlite3.Connection, first: Entry) -> None:
+    def _begin(self, db: Statements, first: Entry) -> None:
         # A code that nobody can foretell, so that no two ledgers under one key have an entry in common.
         start = Mark(0, secrets.token_hex(32))
         self._seal(db, CUT, start)
         self._extend(db, start, [first])
 
-    def _extend(self, db: sqlite3.Connection, head: Mark, entries: Sequence[Entry]) -> None:
+    def _extend(self, db: Statements, head: Mark, entries: Sequence[Entry]) -> None:
         rows = self.book.written(head, entries, int(time.time() * 1000))
         db.executemany(f"INSERT INTO ledger ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self._written = Mark(rows[-1].seq, rows[-1].mac)
         self._seal(db, HEAD, self._written)
 
-    def _seal(self, db: sqlite3.Connection, which: str, mark: Mark) -> None:
+    def _seal(self, db: Statements, which: str, mark: Mark) -> None:
         sealed = self.book.sealed(which, mark.seq, mark.mac)
-        sql = "INSERT OR REPLACE INTO ledger_ends (which, seq, mac, key, seal) VALUES (?, ?, ?, ?, ?)"
-        db.execute(sql, (which, *sealed))
+        db.execute(_SEAL, (which, *sealed))
 
-    def _fault(self, db: sqlite3.Connection, head: Mark | None) -> str:
+    def _fault(self, db: Statements, head: Mark | None) -> str:
         """What is wrong with this head; nothing where the chain can go on from it."""
         if head is None:
             return "the head was missing"
@@ -142,7 +148,7 @@ class Ledger:
             return "the ledger had gone back to an earlier state"
         return ""
 
-    def _resume(self, db: sqlite3.Connection, fault: str) -> Mark:
+    def _resume(self, db: Statements, fault: str) -> Mark:
         """Go on behind whatever stands last, with an entry that tells what was found."""
         told = broken(fault)
         last = db.execute("SELECT seq, mac FROM ledger ORDER BY seq DESC LIMIT 1").fetchone()
@@ -151,18 +157,18 @@ class Ledger:
         else:
             self._extend(db, Mark(last[0], str(last[1])), [told])
         if self._written is None:
-            raise sqlite3.DatabaseError("the ledger could not be continued")
+            raise StoreError("the ledger could not be continued")
         return self._written
 
 
-def read_mark(db: sqlite3.Connection, which: str) -> Mark | None:
-    """This end of the chain as it stands in the file."""
+def read_mark(db: Statements, which: str) -> Mark | None:
+    """This end of the chain as it stands in the store."""
     found = db.execute("SELECT seq, mac, key, seal FROM ledger_ends WHERE which = ?", (which,)).fetchone()
     return Mark._make(found) if found is not None else None
 
 
-def read_rows(db: sqlite3.Connection, after: int | None, limit: int) -> list[LedgerRow]:
-    """The rows that follow on this number (None: the first), as they stand in the file."""
+def read_rows(db: Statements, after: int | None, limit: int) -> list[LedgerRow]:
+    """The rows that follow on this number (None: the first), as they stand in the store."""
     where, asked = ("", (limit,)) if after is None else ("WHERE seq > ?", (after, limit))
     found = db.execute(f"SELECT {COLUMNS} FROM ledger {where} ORDER BY seq LIMIT ?", asked)
     return [LedgerRow._make(row) for row in found]

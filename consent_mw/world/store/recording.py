@@ -1,23 +1,21 @@
 """What the ledger is told of the outbox's changes: an entry for each vendor that a change is about.
 
 Rule: an event stands in the ledger as a digest under its person's key; of a stranger's event only the number does.
-Rule: it is told before it is done, while the rows are still there, in the same transaction.
+Rule: it is told in the transaction in which it is done, of the rows as they were there.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from consent_mw.core import ledger as entries
 from consent_mw.core.ledger import Entry, Events
 from consent_mw.core.terms import Outcome
 from consent_mw.wire.ledger import event_digest
 from consent_mw.world.store import Settlement
-from consent_mw.world.store.keys import person_keys
 from consent_mw.world.store.outbox import Told
 
 TOLD_AT_ONCE: Final = 1000
@@ -27,8 +25,15 @@ RETRIED: Final = "retried"
 """What stands in the place of an outcome in the entry of a retry."""
 
 
+class Keys(Protocol):
+    """The key of each of these persons, by whom stands the browser's first receipt, or nothing; of one that has none
+    a new one, which is kept where `keep`."""
+
+    def __call__(self, persons: Mapping[str, str], day: int, *, keep: bool = True) -> Mapping[str, bytes]: ...
+
+
 def settled(
-    db: sqlite3.Connection,
+    keys: Keys,
     settlements: Sequence[Settlement],
     rows: Sequence[Told],
     vendor: str,
@@ -40,28 +45,28 @@ def settled(
     late = dict(Counter(outcomes[one] for one in outcomes.keys() - {row.id for row in rows}))
     made: list[Entry] = []
     for part in _parts(rows):
-        made.append(entries.delivery(part[0].vendor, fields, _events(db, part, outcomes), late))
+        made.append(entries.delivery(part[0].vendor, fields, _events(keys, part, outcomes), late))
         late = {}
-    return [*made, entries.delivery(vendor, fields, _events(db, (), {}), late)] if late else made
+    return [*made, entries.delivery(vendor, fields, _events(keys, (), {}), late)] if late else made
 
 
-def recalled(db: sqlite3.Connection, rows: Sequence[Told], reason: str, *, keep: bool = True) -> list[Entry]:
+def recalled(keys: Keys, rows: Sequence[Told], reason: str, *, keep: bool = True) -> list[Entry]:
     """These rows are taken back; `keep`: their persons keep their keys."""
     made: list[Entry] = []
     for part in _parts(rows):
-        events = _events(db, part, Outcome.RECALLED.value, keep=keep)
+        events = _events(keys, part, Outcome.RECALLED.value, keep=keep)
         made.append(entries.recall(part[0].vendor, reason, events, sum(row.attempts > 0 for row in part)))
     return made
 
 
-def dropped(db: sqlite3.Connection, rows: Sequence[Told]) -> list[Entry]:
+def dropped(keys: Keys, rows: Sequence[Told]) -> list[Entry]:
     """These rows are given up to make room."""
-    return [entries.overflow(part[0].vendor, _events(db, part, Outcome.DROPPED.value)) for part in _parts(rows)]
+    return [entries.overflow(part[0].vendor, _events(keys, part, Outcome.DROPPED.value)) for part in _parts(rows)]
 
 
-def revived(db: sqlite3.Connection, rows: Sequence[Told]) -> list[Entry]:
+def revived(keys: Keys, rows: Sequence[Told]) -> list[Entry]:
     """These dead letters are tried again."""
-    return [entries.retry(part[0].vendor, _events(db, part, RETRIED)) for part in _parts(rows)]
+    return [entries.retry(part[0].vendor, _events(keys, part, RETRIED)) for part in _parts(rows)]
 
 
 def _parts(rows: Sequence[Told]) -> Iterable[list[Told]]:
@@ -74,19 +79,17 @@ def _parts(rows: Sequence[Told]) -> Iterable[list[Told]]:
             yield found[start : start + TOLD_AT_ONCE]
 
 
-def _events(
-    db: sqlite3.Connection, rows: Sequence[Told], outcomes: Mapping[str, str] | str, *, keep: bool = True
-) -> Events:
+def _events(keys: Keys, rows: Sequence[Told], outcomes: Mapping[str, str] | str, *, keep: bool = True) -> Events:
     """What is told of these rows, whose outcome is by their id, or the same for all."""
     day = int(time.time() // 86_400)
     persons = {row.visitor or row.root: row.root if row.visitor else "" for row in rows}
     persons.pop("", None)
-    keys = person_keys(db, persons, day, keep=keep) if persons else {}
+    found = keys(persons, day, keep=keep) if persons else {}
     numbers: Counter[str] = Counter()
     digests: dict[str, list[str]] = {}
     for row in rows:
         outcome = outcomes if isinstance(outcomes, str) else outcomes[row.id]
         numbers[outcome] += 1
-        if key := keys.get(row.visitor or row.root):
+        if key := found.get(row.visitor or row.root):
             digests.setdefault(outcome, []).append(event_digest(key, row.event_id))
     return Events(frozenset(row.purpose for row in rows), numbers, digests)

@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Final
 
 from consent_mw.core.inventory import Item
@@ -110,7 +111,7 @@ class SqliteStore:
             size = sum(len(row.body) for row in kept)
             gone = outbox.room(db, size, self._max_size, drop_oldest=self._drop_oldest)
             if self._ledger is not None:
-                self._ledger.note(*recording.dropped(db, gone))
+                self._ledger.note(*recording.dropped(partial(keys.person_keys, db), gone))
             outbox.take_back(db, self._recent, gone)
             dropped = len(gone)
             first = outbox.insert(db, kept)
@@ -143,7 +144,9 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> None:
             ended = outbox.told_by_id(db, [one.id for one in settlements if one.outcome])
             if self._ledger is not None:
-                self._ledger.note(*recording.settled(db, settlements, ended, vendor, fields))
+                self._ledger.note(
+                    *recording.settled(partial(keys.person_keys, db), settlements, ended, vendor, fields)
+                )
             outbox.settle(db, settlements, ended)
 
         return self._writer.ask(work)
@@ -207,7 +210,7 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> dict[str, int]:
             found = outbox.revive(db, vendor, REVIVED_AT_ONCE)
             if self._ledger is not None and found:
-                self._ledger.note(*recording.revived(db, found))
+                self._ledger.note(*recording.revived(partial(keys.person_keys, db), found))
             return dict(Counter(row.vendor for row in found))
 
         return self._writer.ask(work, hurried=True)
@@ -336,5 +339,5 @@ class SqliteStore:
     ) -> None:
         """Recall these rows for this reason; `keep`: their persons keep their keys."""
         if self._ledger is not None:
-            self._ledger.note(*recording.recalled(db, rows, reason, keep=keep))
+            self._ledger.note(*recording.recalled(partial(keys.person_keys, db), rows, reason, keep=keep))
         outbox.take_back(db, self._recent, rows)

@@ -1,8 +1,11 @@
 #!/bin/sh
-# Installs what the tests drive from Debian, where it is missing: browsers, what loads HTTP/2, and shared caches.
+# Installs what the tests drive from Debian, where it is missing: browsers, what loads HTTP/2, shared caches, a database.
 # Says what it cannot install; the tests that need it then skip with that word.
 set -u
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
+for folder in /usr/lib/postgresql/*/bin; do
+  PATH="$PATH:$folder"
+done
 
 missing=""
 while read -r program package; do
@@ -11,6 +14,7 @@ done <<END
 chromium chromium
 curl curl
 h2load nghttp2-client
+initdb postgresql
 nginx nginx-light
 varnishd varnish
 END

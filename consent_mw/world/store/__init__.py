@@ -222,8 +222,13 @@ def open_store(
     """The store at this URL; `book` holds the keys of its ledger, without which none is kept. Raises StoreError with
     a sentence where there is none or it cannot be opened.
 
-    `sqlite:///consent.db` is a file in the working directory, `sqlite:////var/lib/consent.db` one from the root.
+    `sqlite:///consent.db` is a file in the working directory, `sqlite:////var/lib/consent.db` one from the root;
+    `postgresql://USER:PASSWORD@HOST/DATABASE` is for several machines.
     """
+    if is_postgres(url):
+        from consent_mw.world.store.postgres import PostgresStore
+
+        return PostgresStore(url, max_size=max_size, drop_oldest=drop_oldest, book=book)
     from consent_mw.world.store.sqlite import SqliteStore
 
     return SqliteStore(_sqlite_file(url), max_size=max_size, drop_oldest=drop_oldest, book=book)
@@ -231,6 +236,10 @@ def open_store(
 
 def open_ledger(url: str) -> LedgerReader:
     """The ledger of the store at this URL, for reading; see `open_store`. Raises StoreError."""
+    if is_postgres(url):
+        from consent_mw.world.store.postgres_reading import PostgresLedgerReader
+
+        return PostgresLedgerReader(url)
     from consent_mw.world.store.reading import SqliteLedgerReader
 
     return SqliteLedgerReader(_sqlite_file(url))
@@ -251,10 +260,32 @@ def read_inventory(url: str) -> list[Item]:
     return inventory.read_file(_sqlite_file(url))
 
 
+def is_postgres(url: str) -> bool:
+    """Whether this is the URL of a PostgreSQL database. Raises StoreError where its driver is not installed."""
+    if url.partition("://")[0] not in ("postgresql", "postgres"):
+        return False
+    try:
+        import psycopg  # noqa: F401  asked for here, so that one sentence tells of it
+    except ImportError:
+        raise StoreError("a PostgreSQL store needs its driver: pip install 'consent_mw[postgres]'") from None
+    return True
+
+
+def without_password(url: str) -> str:
+    """This URL as it may be shown."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme == "sqlite":
+        return url
+    # Whatever stands before the last @, and after the first ?, may hold a part of it.
+    user = rest.partition("@")[0].partition(":")[0].partition("/")[0] if "@" in rest else ""
+    place = rest.rpartition("@")[2].partition("?")[0].partition("#")[0]
+    return f"{scheme}://{user}{'@' if user else ''}{place}"
+
+
 def _sqlite_file(url: str) -> str:
     scheme, _, path = url.partition("://")
     if scheme != "sqlite":
-        raise StoreError(f"the store `{scheme}:` is not known here; use sqlite:///FILE")
+        raise StoreError(f"the store `{scheme}:` is not known here; use sqlite:///FILE or postgresql://…")
     if not path.startswith("/") or path == "/":
         raise StoreError("a SQLite store needs a file after three slashes, as in sqlite:///consent.db")
     return path[1:]

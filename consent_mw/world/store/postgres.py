@@ -1,0 +1,248 @@
+"""The store in a PostgreSQL database, which several machines share.
+
+Rule: what is asked of one machine is done in the order in which it was asked; machines agree by locks of the server.
+Rule: times that machines compare are the server's; a machine whose clock is wrong is corrected (see LEAST_SKEW).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from consent_mw.core.ledger import Entry, erasure, retention
+from consent_mw.wire.ledger import Book
+from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, recording
+from consent_mw.world.store import postgres_keys as keys
+from consent_mw.world.store import postgres_outbox as outbox
+from consent_mw.world.store import postgres_receipts as receipts
+from consent_mw.world.store.keys import publish, secret
+from consent_mw.world.store.ledger import Ledger
+from consent_mw.world.store.outbox import Told
+from consent_mw.world.store.postgres_turn import Among, Turn
+from consent_mw.world.store.postgres_writer import Job, PostgresWriter
+
+
+class PostgresStore:
+    """See Store. `max_size` bounds the bytes of stored bodies; `drop_oldest` says what gives way there; without a
+    `book` no ledger is kept."""
+
+    def __init__(self, url: str, *, max_size: int, drop_oldest: bool, book: Book | None = None) -> None:
+        self._max_size = max_size
+        self._drop_oldest = drop_oldest
+        self._ledger = Ledger(book) if book is not None else None
+        self._writer = PostgresWriter(url, self._ledger)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write succeeded."""
+        return self._writer.healthy
+
+    @property
+    def dropped(self) -> int:
+        """How many events were given up by this machine since the store was opened, to make room for newer ones."""
+        return self._writer.dropped
+
+    @property
+    def head(self) -> str:
+        """The ledger's head as this machine knows it, as `NUMBER:CODE`; empty where no ledger is kept."""
+        return self._ledger.head if self._ledger is not None else ""
+
+    # receipts
+
+    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None) -> Future[None]:
+        """Keep a receipt, and the entry of its choice; committed at once."""
+
+        def work(turn: Turn) -> None:
+            if receipts.add(turn, row) and entry is not None:
+                self._note(entry)
+
+        return self._ask(work, among=Among.KEEPING)
+
+    def receipt(self, identity: str) -> Future[ReceiptRow | None]:
+        """The receipt of this id."""
+        return self._ask(lambda turn: receipts.find(turn, identity), writes=False)
+
+    def receipts(self, root: str) -> Future[list[ReceiptRow]]:
+        """Every receipt of this browser, oldest first."""
+        return self._ask(lambda turn: receipts.of_browser(turn, root), writes=False)
+
+    # the outbox
+
+    def enqueue(self, rows: Sequence[OutboxRow]) -> Future[None]:
+        """Keep these rows until they are delivered."""
+
+        def work(turn: Turn, rows: Sequence[OutboxRow]) -> None:
+            if rows:
+                size = sum(len(row.body) for row in rows)
+                gone = outbox.make_room(turn, size, self._max_size, drop_oldest=self._drop_oldest)
+                if self._ledger is not None and gone:
+                    self._note(*recording.dropped(partial(keys.person_keys, turn), gone))
+                outbox.insert(turn, rows)
+
+        return self._writer.ask(Job(work, Among.KEEPING, rows=list(rows)))
+
+    def claim(self, vendor: str, limit: int, now: float, lease: float) -> Future[list[OutboxRow]]:
+        """The next rows for this vendor, leased until `now + lease`."""
+
+        def work(turn: Turn) -> list[OutboxRow]:
+            here = now + turn.skew
+            return outbox.claim(turn, vendor, limit, here, here + lease)
+
+        return self._ask(work, vendor=vendor)
+
+    def held(self, ids: Collection[str]) -> Future[frozenset[str]]:
+        """Which of these rows are still to be delivered."""
+        wanted = list(ids)
+        return self._ask(lambda turn: outbox.held(turn, wanted), writes=False)
+
+    def settle(
+        self, settlements: Sequence[Settlement], *, vendor: str = "", fields: Collection[str] = ()
+    ) -> Future[None]:
+        """Note what became of claimed rows."""
+        noted, left = list(settlements), list(fields)
+
+        def work(turn: Turn) -> None:
+            ended = outbox.settle(turn, noted)
+            if self._ledger is not None:
+                self._note(*recording.settled(partial(keys.person_keys, turn), ended, noted, vendor, left))
+
+        return self._ask(work, hurried=False)
+
+    def recall(
+        self, subjects: Collection[str], *, purposes: Collection[str] | None = None, reason: str = "withdrawal"
+    ) -> Future[list[str]]:
+        """Take back every undelivered row of these visitors or receipts, and what other machines are yet to keep."""
+        wanted, asked = list(subjects), time.time()
+        only = None if purposes is None else list(purposes)
+
+        def work(turn: Turn) -> list[str]:
+            gone = outbox.recall(turn, wanted, only, asked)
+            self._tell(turn, gone, reason)
+            return [row.event_id for row in gone]
+
+        return self._ask(work, among=Among.RECALLING)
+
+    def recall_others(self, vendors: Collection[str]) -> Future[dict[str, int]]:
+        """Take back rows of vendors that are not among these."""
+        known = frozenset(vendors)
+
+        def work(turn: Turn) -> dict[str, int]:
+            gone = outbox.recall_others(turn, known)
+            self._tell(turn, gone, "policy")
+            return dict(Counter(row.vendor for row in gone))
+
+        return self._ask(work)
+
+    def erase(self, subjects: Collection[str], *, receipt: str = "") -> Future[int]:
+        """Take back every row, delete every receipt and destroy every key of these."""
+        wanted, asked = [one for one in (*subjects, receipt) if one], time.time()
+
+        def work(turn: Turn) -> int:
+            rows = outbox.recall(turn, wanted, None, asked)
+            roots = receipts.roots_of(turn, wanted)
+            self._tell(turn, rows, "erasure", keep=False)
+            destroyed = keys.destroy(turn, {*wanted, *roots, *(row.person for row in rows)})
+            gone = receipts.delete(turn, roots)
+            if rows or gone or destroyed:
+                self._note(erasure(gone, len(rows), destroyed))
+            return len(rows) + gone
+
+        return self._ask(work, among=Among.RECALLING)
+
+    def revive(self, vendor: str = "") -> Future[dict[str, int]]:
+        """Try dead letters of this vendor (or of all) again."""
+
+        def work(turn: Turn) -> dict[str, int]:
+            found = outbox.revive(turn, vendor)
+            if self._ledger is not None and found:
+                self._note(*recording.revived(partial(keys.person_keys, turn), found))
+            return dict(Counter(row.vendor for row in found))
+
+        return self._ask(work)
+
+    def pending(self, vendor: str = "") -> Future[int]:
+        """How many rows wait."""
+
+        def work(turn: Turn) -> int:
+            only = "vendor = %s AND" if vendor else ""
+            sql = f"SELECT count(*) FROM outbox WHERE {only} dead = false"
+            return int(turn.one(sql, [vendor] if vendor else [])[0])
+
+        return self._ask(work, writes=False)
+
+    def next_due(self, vendor: str) -> Future[float | None]:
+        """When the next waiting row of this vendor may be claimed."""
+        return self._ask(lambda turn: outbox.next_due(turn, vendor), writes=False)
+
+    def expire(self, *, receipts_before: float, dead_before: float, ledger_before: float = 0.0) -> Future[int]:
+        """Delete the receipts, the dead letters and the entries from before these times."""
+
+        def work(turn: Turn) -> int:
+            old = receipts.expire(turn, receipts_before, outbox.AT_ONCE)
+            letters = len(outbox.expire(turn, dead_before))
+            destroyed = keys.expire(turn, int(ledger_before // 86_400), outbox.AT_ONCE)
+            cut = None
+            if self._ledger is not None:
+                turn.lock_ledger()
+                cut = self._ledger.cut(turn, ledger_before)
+            number = old + letters + destroyed + (cut.number if cut is not None else 0)
+            if number:
+                self._note(retention(cut, old, letters, destroyed))
+            return number
+
+        return self._ask(work, hurried=False)
+
+    # the ledger, and keys
+
+    def note(self, entries: Sequence[Entry]) -> Future[None]:
+        """Write these into the ledger."""
+        noted = list(entries)
+        return self._ask(lambda _: self._note(*noted), hurried=False)
+
+    def secret(self, name: str, proposed: bytes) -> Future[bytes]:
+        """The secret that is kept under this name."""
+
+        def work(turn: Turn) -> bytes:
+            turn.grow(0)
+            return secret(turn, name, proposed)
+
+        return self._ask(work)
+
+    def publish(self, public: Sequence[str]) -> Future[list[str]]:
+        """Keep these public keys; all that were ever kept."""
+        kept = list(public)
+        book = self._ledger.book if self._ledger is not None else None
+
+        def work(turn: Turn) -> list[str]:
+            turn.grow(0)
+            return publish(turn, book, kept)
+
+        return self._ask(work)
+
+    def close(self) -> None:
+        """Finish what was asked and close."""
+        self._writer.close()
+
+    def _ask(
+        self,
+        work: Callable[[Turn], Any],
+        *,
+        hurried: bool = True,
+        writes: bool = True,
+        among: Among = Among.ANYTHING,
+        vendor: str = "",
+    ) -> Future[Any]:
+        return self._writer.ask(Job(lambda turn, _: work(turn), among, vendor), hurried=hurried, writes=writes)
+
+    def _note(self, *entries: Entry) -> None:
+        if self._ledger is not None:
+            self._ledger.note(*entries)
+
+    def _tell(self, turn: Turn, rows: Sequence[Told], reason: str, *, keep: bool = True) -> None:
+        """Tell the ledger that these rows were recalled for this reason; `keep`: their persons keep their keys."""
+        if self._ledger is not None and rows:
+            self._note(*recording.recalled(partial(keys.person_keys, turn), rows, reason, keep=keep))

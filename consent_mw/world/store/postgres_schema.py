@@ -1,0 +1,127 @@
+"""What the tables of ours look like in PostgreSQL, and how those of an earlier version become them.
+
+Rule: one machine makes or changes them, while the others wait.
+Rule: what is written with every claim is in no index, and its page has room for it, so that a row is not written five
+      times to be leased.
+Rule: the size of what waits is changed in the transaction that changes the rows, by each machine in a row of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from consent_mw.errors import StoreError
+from consent_mw.world.store.postgres_link import ANSWERS_WITHIN, Link
+
+VERSION: Final = 1
+
+MARK: Final = "consent_mw"
+"""The table by which our database is known; it holds the version."""
+
+CHANGES_WITHIN: Final = 600.0
+"""Seconds that making or changing the tables may take."""
+
+_RECEIPTS: Final = """
+CREATE TABLE receipts (
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id text COLLATE "C" NOT NULL UNIQUE, root text COLLATE "C" NOT NULL, previous text NOT NULL, at bigint NOT NULL,
+  jws text NOT NULL
+);
+CREATE INDEX receipts_by_root ON receipts (root, seq);
+CREATE INDEX receipts_by_time ON receipts (at);
+"""
+
+_OUTBOX: Final = """
+CREATE TABLE outbox (
+  seq bigint GENERATED ALWAYS AS IDENTITY,
+  id text COLLATE "C" NOT NULL UNIQUE, vendor text COLLATE "C" NOT NULL, event_id text NOT NULL, kind text NOT NULL,
+  body bytea NOT NULL, visitor text COLLATE "C" NOT NULL, receipt text COLLATE "C" NOT NULL,
+  jurisdiction text NOT NULL, purpose text NOT NULL, policy text NOT NULL,
+  created double precision NOT NULL CHECK (created < 'Infinity'), attempts integer NOT NULL DEFAULT 0,
+  not_before double precision NOT NULL DEFAULT 0, leased_until double precision NOT NULL DEFAULT 0,
+  leased_by text COLLATE "C" NOT NULL DEFAULT '', dead boolean NOT NULL DEFAULT false,
+  PRIMARY KEY (vendor, dead, seq)
+) WITH (
+  fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+  autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0,
+  autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000
+);
+CREATE INDEX outbox_by_visitor ON outbox (visitor) WHERE visitor <> '';
+CREATE INDEX outbox_by_receipt ON outbox (receipt) WHERE receipt <> '';
+"""
+
+_MACHINES: Final = """
+CREATE TABLE machines (
+  name text COLLATE "C" PRIMARY KEY, bytes bigint NOT NULL, last bigint NOT NULL, seen double precision NOT NULL
+) WITH (fillfactor = 50);
+CREATE TABLE recalled (
+  subject text COLLATE "C" NOT NULL, purposes text[], at double precision NOT NULL, by text COLLATE "C" NOT NULL
+);
+CREATE INDEX recalled_by_subject ON recalled (subject);
+"""
+
+_LEDGER: Final = """
+CREATE TABLE ledger (
+  seq bigint PRIMARY KEY, at bigint NOT NULL, kind text NOT NULL, vendor text NOT NULL, outcome text NOT NULL,
+  key text NOT NULL, mac text NOT NULL, body text NOT NULL
+);
+CREATE TABLE ledger_ends (
+  which text COLLATE "C" PRIMARY KEY, seq bigint NOT NULL, mac text NOT NULL, key text NOT NULL, seal text NOT NULL
+) WITH (fillfactor = 50);
+CREATE TABLE person_keys (person text COLLATE "C" PRIMARY KEY, key text NOT NULL, used integer NOT NULL);
+CREATE TABLE secrets (name text COLLATE "C" PRIMARY KEY, value bytea NOT NULL);
+CREATE TABLE public_keys (
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, jwk text NOT NULL UNIQUE, code text NOT NULL
+);
+"""
+
+_CHANGES: Final[tuple[str, ...]] = (_RECEIPTS + _OUTBOX + _MACHINES + _LEDGER,)
+"""What makes each version of the one before it."""
+
+_OURS: Final = (
+    "receipts",
+    "outbox",
+    "machines",
+    "recalled",
+    "ledger",
+    "ledger_ends",
+    "person_keys",
+    "secrets",
+    "public_keys",
+)
+
+
+def prepare(link: Link) -> None:
+    """Make the tables, bring earlier ones up to date, or check that they are ours. Raises StoreError."""
+    if version_of(link) == VERSION:
+        return
+    link.patience = CHANGES_WITHIN
+    with link.transaction():
+        link.execute(f"SET LOCAL statement_timeout = '{CHANGES_WITHIN:.0f}s'; SET LOCAL lock_timeout = 0")
+        link.execute(f"SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' {MARK}', 0))")
+        version = version_of(link)
+        if version > VERSION:
+            raise StoreError("it was written by a newer version")
+        if not version:
+            _check_empty(link)
+            link.execute(f"CREATE TABLE {MARK} (version integer NOT NULL); INSERT INTO {MARK} VALUES (0)")
+        for change in _CHANGES[version:]:
+            link.execute(change)
+        link.execute(f"UPDATE {MARK} SET version = {VERSION}")
+    link.patience = ANSWERS_WITHIN
+
+
+def version_of(link: Link) -> int:
+    """Which version the tables there are of; 0 where there are none."""
+    found = link.execute(f"SELECT to_regclass('{MARK}') IS NOT NULL").fetchone()
+    if found is None or not found[0]:
+        return 0
+    row = link.execute(f"SELECT version FROM {MARK}").fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def _check_empty(link: Link) -> None:
+    for name in _OURS:
+        found = link.execute(f"SELECT to_regclass('{name}') IS NOT NULL").fetchone()
+        if found is not None and found[0]:
+            raise StoreError(f"it has a table `{name}` that is another program's")

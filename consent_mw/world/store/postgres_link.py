@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import traceback
 from collections.abc import Generator
 from ipaddress import ip_address
 from typing import Any, Final, TypeVar
@@ -102,7 +103,7 @@ def parameters(url: str) -> dict[str, Any]:
     except (ValueError, psycopg.Error):
         # What libpq says of it may hold a part of the password.
         raise StoreError(_UNREADABLE) from None
-    if parts.netloc.count("@") > 1 or "@" in str(asked.get("host", "")):
+    if parts.netloc.count("@") > 1 or "@" in parts.path or "@" in str(asked.get("host", "")):
         raise StoreError(_UNREADABLE)
     asked.setdefault("connect_timeout", os.environ.get("PGCONNECT_TIMEOUT", CONNECTS_WITHIN))
     asked.setdefault("fallback_application_name", "consent_mw")
@@ -119,7 +120,12 @@ _UNREADABLE: Final = (
 
 def connected(asked: dict[str, Any], *, writes: bool = True) -> Link:
     """A session as this store needs it. Raises psycopg.Error."""
-    link = Link.connect(**asked, autocommit=True)
+    try:
+        link = Link.connect(**asked, autocommit=True)
+    except psycopg.Error as error:
+        # A socket that was given up is open for as long as the frames that hold it, which hold each other.
+        traceback.clear_frames(error.__traceback__)
+        raise
     try:
         if writes and link.info.parameter_status("in_hot_standby") == "on":
             raise errors.ReadOnlySqlTransaction("a standby")

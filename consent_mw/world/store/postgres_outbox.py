@@ -58,7 +58,8 @@ WITH looked AS MATERIALIZED (
   SELECT seq, {_PERSON} AS person, greatest(not_before, leased_until) > %(now)s AS held, leased_until > 0 AS claimed
   FROM outbox WHERE vendor = %(vendor)s AND dead = false ORDER BY seq LIMIT %(window)s
 ), persons AS (
-  SELECT seq, held, claimed, min(seq) FILTER (WHERE held AND person <> '') OVER (PARTITION BY person) AS stop FROM looked
+  SELECT seq, held, claimed, min(seq) FILTER (WHERE held AND person <> '') OVER (PARTITION BY person) AS stop
+  FROM looked
 ), chosen AS (
   SELECT seq, claimed FROM persons WHERE NOT held AND (stop IS NULL OR seq < stop) ORDER BY seq LIMIT %(limit)s
 ) SELECT (SELECT count(*) FROM looked), array_agg(seq ORDER BY seq), array_agg(seq) FILTER (WHERE claimed) FROM chosen

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from consent_mw.errors import StoreError
-from consent_mw.world.store.postgres_link import ANSWERS_WITHIN, Link
+from consent_mw.world.store.postgres_link import Link
 
 VERSION: Final = 1
 
@@ -95,7 +95,7 @@ def prepare(link: Link) -> None:
     """Make the tables, bring earlier ones up to date, or check that they are ours. Raises StoreError."""
     if version_of(link) == VERSION:
         return
-    link.patience = CHANGES_WITHIN
+    before, link.patience = link.patience, CHANGES_WITHIN
     with link.transaction():
         link.execute(f"SET LOCAL statement_timeout = '{CHANGES_WITHIN:.0f}s'; SET LOCAL lock_timeout = 0")
         link.execute(f"SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' {MARK}', 0))")
@@ -108,13 +108,12 @@ def prepare(link: Link) -> None:
         for change in _CHANGES[version:]:
             link.execute(change)
         link.execute(f"UPDATE {MARK} SET version = {VERSION}")
-    link.patience = ANSWERS_WITHIN
+    link.patience = before
 
 
 def version_of(link: Link) -> int:
     """Which version the tables there are of; 0 where there are none."""
-    found = link.execute(f"SELECT to_regclass('{MARK}') IS NOT NULL").fetchone()
-    if found is None or not found[0]:
+    if not _has(link, MARK):
         return 0
     row = link.execute(f"SELECT version FROM {MARK}").fetchone()
     return int(row[0]) if row is not None else 0
@@ -122,6 +121,11 @@ def version_of(link: Link) -> int:
 
 def _check_empty(link: Link) -> None:
     for name in _OURS:
-        found = link.execute(f"SELECT to_regclass('{name}') IS NOT NULL").fetchone()
-        if found is not None and found[0]:
+        if _has(link, name):
             raise StoreError(f"it has a table `{name}` that is another program's")
+
+
+def _has(link: Link, name: str) -> bool:
+    # Not to_regclass: in a transaction that waited for another machine it still knows what was before.
+    here = "relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+    return bool(link.execute(f"SELECT 1 FROM pg_class WHERE relname = %s AND {here}", [name]).fetchall())

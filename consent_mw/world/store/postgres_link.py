@@ -43,10 +43,10 @@ _SESSION: Final = f"""
 SET statement_timeout = '{STATEMENT_WITHIN}s'; SET lock_timeout = '{WAITS_FOR_OTHERS}s';
 SET idle_in_transaction_session_timeout = '{HOLDS_OTHERS_UP}s';
 SET TimeZone = 'UTC'; SET client_min_messages = 'error'; SET default_transaction_isolation = 'read committed';
-SET jit = off; SET enable_seqscan = off;
+SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
-# A queue's statistics are always of another time: a scan of all of it is never wanted where an index would do.
+# A queue's statistics are always of another time: it is to be read along its indexes, and from their ends.
 
 _GONE: Final = ("08", "57P", "25006", "0A000", "25P03")
 """SQLSTATEs after which another connection may do: lost, shut down, to a server that only reads, or that knows tables

@@ -15,8 +15,8 @@ from consent_mw.world.store import OutboxRow, Settlement
 from consent_mw.world.store.outbox import Told
 from consent_mw.world.store.postgres_turn import Turn
 
-WINDOW: Final = 2048
-"""Rows that a claim looks at together at first; eight times as many where too few of them are free."""
+WINDOW: Final = 256
+"""Rows that a claim looks at beside those it may take; eight times as many where too few are free."""
 
 DUE_AMONG: Final = 20_000
 """Rows among which the next one that is due is looked for; a vendor is looked at again soon anyway."""
@@ -55,25 +55,21 @@ _KEEP_HEEDING: Final = _INSERT.format(
 
 _CHOOSE: Final = f"""
 WITH looked AS MATERIALIZED (
-  SELECT seq, {_PERSON} AS person, greatest(not_before, leased_until) > %(now)s AS held, leased_until > 0 AS claimed
+  SELECT seq, id, {_PERSON} AS person, greatest(not_before, leased_until) > %(now)s AS held, leased_until > 0 AS claimed
   FROM outbox WHERE vendor = %(vendor)s AND dead = false ORDER BY seq LIMIT %(window)s
 ), persons AS (
-  SELECT seq, held, claimed, min(seq) FILTER (WHERE held AND person <> '') OVER (PARTITION BY person) AS stop
+  SELECT seq, id, held, claimed, min(seq) FILTER (WHERE held AND person <> '') OVER (PARTITION BY person) AS stop
   FROM looked
 ), chosen AS (
-  SELECT seq, claimed FROM persons WHERE NOT held AND (stop IS NULL OR seq < stop) ORDER BY seq LIMIT %(limit)s
-) SELECT (SELECT count(*) FROM looked), array_agg(seq ORDER BY seq), array_agg(seq) FILTER (WHERE claimed) FROM chosen
+  SELECT seq, id, claimed FROM persons WHERE NOT held AND (stop IS NULL OR seq < stop) ORDER BY seq LIMIT %(limit)s
+) SELECT (SELECT count(*) FROM looked), array_agg(id ORDER BY seq), array_agg(id) FILTER (WHERE claimed) FROM chosen
 """
 _LEASE: Final = f"""
 UPDATE outbox SET leased_until = %(until)s, leased_by = %(me)s, attempts = attempts + 1
-WHERE vendor = %(vendor)s AND dead = false AND seq = ANY (%(chosen)s)
-  AND not_before <= %(now)s AND leased_until <= %(now)s
-RETURNING seq, {_COLUMNS}
+WHERE id = ANY (%(chosen)s) AND dead = false AND not_before <= %(now)s AND leased_until <= %(now)s
+RETURNING {_COLUMNS}
 """
-_PUT_BACK: Final = """
-UPDATE outbox SET leased_until = 0, leased_by = '', attempts = attempts - 1
-WHERE vendor = %s AND dead = false AND seq = ANY (%s)
-"""
+_PUT_BACK: Final = "UPDATE outbox SET leased_until = 0, leased_by = '', attempts = attempts - 1 WHERE id = ANY (%s)"
 _NEXT_DUE: Final = f"""
 SELECT min(due) FROM (
   SELECT DISTINCT ON (person, stranger) due FROM (
@@ -98,6 +94,11 @@ UPDATE outbox SET not_before = again.at, leased_until = 0, leased_by = '',
 FROM unnest(%s::text[], %s::double precision[], %s::integer[]) AS again (id, at, back)
 WHERE outbox.id = again.id AND {_OURS}
 """
+_THEIRS: Final = """
+id IN (
+  SELECT id FROM outbox WHERE visitor <> '' AND visitor = ANY (%s)
+  UNION SELECT id FROM outbox WHERE receipt <> '' AND receipt = ANY (%s)
+) AND (%s::text[] IS NULL OR purpose = ANY (%s))"""
 _VENDORS: Final = """
 WITH RECURSIVE named (vendor) AS (
   (SELECT vendor FROM outbox ORDER BY vendor LIMIT 1)
@@ -126,11 +127,11 @@ def insert(turn: Turn, rows: Sequence[OutboxRow]) -> None:
 
 
 def claim(turn: Turn, vendor: str, limit: int, now: float, until: float) -> list[OutboxRow]:
-    """The next rows for this vendor, leased. None while another machine claims."""
+    """The next rows for this vendor, leased; none while another machine claims."""
     if not turn.claims(vendor):
         return []
     asked = {"vendor": vendor, "limit": limit, "now": now, "until": until, "me": turn.name}
-    window = max(WINDOW, limit)
+    window = limit + WINDOW
     while True:
         looked, chosen, claimed = turn.one(_CHOOSE, {**asked, "window": window})
         if looked < window or (chosen is not None and len(chosen) == limit):
@@ -138,21 +139,15 @@ def claim(turn: Turn, vendor: str, limit: int, now: float, until: float) -> list
         window *= 8
     if chosen is None:
         return []
-    found = turn.all(_LEASE, {**asked, "chosen": chosen})
+    found = {row[0]: row for row in turn.all(_LEASE, {**asked, "chosen": chosen})}
     turn.grow(0)
+    # What was changed since it was chosen may be an earlier row of the person whose later ones were chosen too.
+    whole = next((place for place, one in enumerate(chosen) if one not in found), len(chosen))
+    later = [one for one in chosen[whole:] if one in found]
+    if later:
+        turn.all(_PUT_BACK, [later])
     before = frozenset(claimed or ())
-    rows = {seq: OutboxRow._make((*values, seq in before)) for seq, *values in found}
-    return _in_order(turn, vendor, chosen, rows)
-
-
-def _in_order(turn: Turn, vendor: str, chosen: Sequence[int], rows: dict[int, OutboxRow]) -> list[OutboxRow]:
-    """These rows by their numbers; without what comes after one that was changed since it was chosen, which may be an
-    earlier one of the same person."""
-    whole = len(rows) == len(chosen)
-    first = next((seq for seq in chosen if seq not in rows), 0)
-    if not whole:
-        turn.all(_PUT_BACK, [vendor, [seq for seq in rows if seq > first]])
-    return [rows[seq] for seq in chosen if seq in rows and (whole or seq < first)]
+    return [OutboxRow._make((*found[one], one in before)) for one in chosen[:whole]]
 
 
 def held(turn: Turn, ids: Sequence[str]) -> frozenset[str]:
@@ -201,8 +196,7 @@ def recall(turn: Turn, subjects: Collection[str], purposes: Collection[str] | No
     turn.all(note, [everyone, only, now + turn.skew, turn.name])
     turn.touched.add("recalled")
     turn.grow(0)
-    theirs = "(visitor <> '' AND visitor = ANY (%s) OR receipt <> '' AND receipt = ANY (%s))"
-    return delete(turn, f"{theirs} AND (%s::text[] IS NULL OR purpose = ANY (%s))", everyone, everyone, only, only)
+    return delete(turn, _THEIRS, everyone, everyone, only, only)
 
 
 def recall_others(turn: Turn, vendors: Collection[str]) -> list[Told]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,6 +38,9 @@ from consent_mw.world.store.postgres_turn import LEAST_SKEW, Among, Turn
 
 DONE_AGAIN_FOR: Final = 3.0
 """Seconds in which what was asked is done again, as while a server restarts."""
+
+ROWS_AT_ONCE: Final = 5000
+"""Rows that one transaction keeps, so that what other machines recall need not wait long for it."""
 
 LOOKED_FOR_EVERY: Final = 1.0
 """Seconds between attempts to connect to a server that is gone."""
@@ -138,6 +141,11 @@ class PostgresWriter(Grouping[Job]):
     # groups
 
     def _commit(self, group: Sequence[Request[Job]]) -> None:
+        """Do these in one transaction, or in several where they keep very much."""
+        for part in _parts(group):
+            self._commit_part(part)
+
+    def _commit_part(self, group: Sequence[Request[Job]]) -> None:
         """Do these in one transaction; again, where it came to nothing through no fault of theirs."""
         writes = any(request.writes for request in group)
         until = time.monotonic() + (DONE_AGAIN_FOR if self._healthy else 0.0)
@@ -292,6 +300,19 @@ class PostgresWriter(Grouping[Job]):
         if doubt is not None:
             return StoreError("the connection to the store was lost, and it is not known whether this was kept")
         return failed(error)
+
+
+def _parts(group: Sequence[Request[Job]]) -> Iterator[list[Request[Job]]]:
+    """These requests, in parts of a bounded number of rows."""
+    part: list[Request[Job]] = []
+    rows = 0
+    for request in group:
+        if part and rows + len(request.work.rows) > ROWS_AT_ONCE:
+            yield part
+            part, rows = [], 0
+        part.append(request)
+        rows += len(request.work.rows)
+    yield part
 
 
 def _together(turn: Turn, group: Sequence[Request[Job]]) -> list[Any]:

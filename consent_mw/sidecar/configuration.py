@@ -20,7 +20,7 @@ from consent_mw.wire.token import Keyring, parse_keys
 from consent_mw.world.certificates import Certificates
 from consent_mw.world.geo import BUILTIN, Locator
 from consent_mw.world.policy_file import read_policy, read_policy_bytes
-from consent_mw.world.store import open_store
+from consent_mw.world.store import open_store, without_password
 from consent_mw.world.watch import Look, look
 
 
@@ -120,7 +120,7 @@ def problems_around(settings: Settings) -> list[ConsentError]:
     try:
         open_store(settings.store).close()
     except (StoreError, OSError) as error:
-        problems.append(ServeError(f"--store `{settings.store}` cannot be used: {error}"))
+        problems.append(ServeError(f"--store `{without_password(settings.store)}` cannot be used: {error}"))
     return problems
 
 

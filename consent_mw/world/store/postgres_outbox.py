@@ -55,7 +55,8 @@ _KEEP_HEEDING: Final = _INSERT.format(
 
 _CHOOSE: Final = f"""
 WITH looked AS MATERIALIZED (
-  SELECT seq, id, {_PERSON} AS person, greatest(not_before, leased_until) > %(now)s AS held, leased_until > 0 AS claimed
+  SELECT seq, id, {_PERSON} AS person, greatest(not_before, leased_until) > %(now)s AS held,
+    leased_until > 0 AS claimed
   FROM outbox WHERE vendor = %(vendor)s AND dead = false ORDER BY seq LIMIT %(window)s
 ), persons AS (
   SELECT seq, id, held, claimed, min(seq) FILTER (WHERE held AND person <> '') OVER (PARTITION BY person) AS stop

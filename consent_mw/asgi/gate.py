@@ -58,6 +58,9 @@ T = TypeVar("T")
 
 log = logging.getLogger("consent_mw")
 
+OPENED_AGAIN_AFTER = 5.0
+"""Seconds after which a store that could not be opened is tried again."""
+
 
 class Gate:
     """Decides about every request. Made once, started before the first request, stopped after the last. `now` says
@@ -99,6 +102,7 @@ class Gate:
         self._say = say or log.info
         self._warn = say or log.warning
         self._store_url = store_url
+        self._opening: asyncio.Task[None] | None = None
         self._lent = store
         self.now = clock
         self._delivery: Delivery | None = None
@@ -193,28 +197,49 @@ class Gate:
             self.count("store_failed")
 
     async def _open_store(self, *, strict: bool) -> None:
-        from consent_mw.world.delivery import Delivery  # brings an HTTP client that a worker does without
-
-        rule = self.policy.outbox
-        drops = rule.overflow is Overflow.DROP_OLDEST
         try:
-            store = open_store(self._store_url, max_size=rule.max_size, drop_oldest=drops, book=self._book)
+            await self._take_store()
         except StoreError:
             if strict:
                 raise
             self.count("store_failed")
-            return
+            self._opening = asyncio.create_task(self._open_later())
+
+    async def _open_later(self) -> None:
+        """A store that could not be opened may be there later: a database that starts beside us."""
+        while self.store is None:
+            await asyncio.sleep(OPENED_AGAIN_AFTER)
+            try:
+                store = await self._take_store()
+            except StoreError:
+                self.count("store_failed")
+            else:
+                await self._learn_keys(store, strict=False)
+
+    async def _take_store(self) -> Store:
+        from consent_mw.world.delivery import Delivery  # brings an HTTP client that a worker does without
+
+        rule = self.policy.outbox
+        drops = rule.overflow is Overflow.DROP_OLDEST
+        # A database may take its time to answer, and pages must not.
+        store = await asyncio.to_thread(
+            open_store, self._store_url, max_size=rule.max_size, drop_oldest=drops, book=self._book
+        )
         self.store = store
         if warning := ledger_warning():
             self._warn(warning)
         self._delivery = Delivery(store, lambda: self.policy, vendor_key, on_outcome=self._outcome, say=self._say)
         await self._delivery.start()
+        return store
 
     async def stop(self, drain: float = 5.0) -> None:
         """Deliver what can be delivered within `drain` seconds, then close the store."""
         if not self.started:
             return
         self.started = False
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
         self.reporter.hand_over()
         await self.statistics.stop()
         await self.inventory.stop()

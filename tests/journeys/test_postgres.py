@@ -14,8 +14,9 @@ import httpx
 import psycopg
 import pytest
 
+from consent_mw import ConsentMiddleware
 from tests.journeys.sidecar import an_origin, serving
-from tests.journeys.site import FIREFOX, KEY, NEW_YORK, POLICY, VENDOR, receiving
+from tests.journeys.site import FIREFOX, KEY, NEW_YORK, POLICY, VENDOR, Browser, Site, receiving
 from tests.postgres import ESCAPED, Cluster, a_cluster
 
 
@@ -91,6 +92,27 @@ def test_a_withdrawal_at_one_machine_recalls_what_another_one_queued(cluster: Cl
         assert ann.ask("POST", f"{two}/_consent/withdraw", json={}).status_code == 200
         assert waiting(url) == 1
         assert ann.ask("GET", f"{one}/_consent/receipts").status_code == 200
+
+
+def test_a_site_that_starts_before_its_database_is_up_reports_once_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consent_mw.asgi.gate.OPENED_AGAIN_AFTER", 0.1)
+    with receiving() as vendor, a_cluster() as cluster:
+        url = cluster.place()
+        cluster.stop()
+        (tmp_path / "policy.toml").write_text(POLICY + VENDOR.format(port=vendor.server_address[1]))
+        middleware = ConsentMiddleware(Site(), policy=tmp_path / "policy.toml", keys=[KEY], store=url)
+        ann = Browser(middleware, NEW_YORK)
+        assert (ann.get("/early").status_code, ann.cookies, middleware.gate.failing) == (200, set(), True)
+        cluster.start()
+        until = time.monotonic() + 15
+        while middleware.gate.failing and time.monotonic() < until:
+            time.sleep(0.05)
+        ann.get("/late")
+        events = vendor.wait_for(1, 15)
+        ann.close()
+    assert [event["data"]["page_path"] for event in events] == ["/late"]
 
 
 @pytest.mark.parametrize("flags", [("--check",), ()], ids=["check", "serve"])

@@ -108,7 +108,7 @@ class PostgresStore:
         def work(turn: Turn) -> None:
             ended = outbox.settle(turn, noted)
             if self._ledger is not None:
-                self._note(*recording.settled(partial(keys.person_keys, turn), ended, noted, vendor, left))
+                self._note(*recording.settled(partial(keys.person_keys, turn), noted, ended, vendor, left))
 
         return self._ask(work, hurried=False)
 
@@ -212,14 +212,13 @@ class PostgresStore:
 
         return self._ask(work)
 
-    def publish(self, public: Sequence[str]) -> Future[list[str]]:
+    def publish(self, public: Sequence[Sequence[str]]) -> Future[list[list[str]]]:
         """Keep these public keys; all that were ever kept."""
         kept = list(public)
-        book = self._ledger.book if self._ledger is not None else None
 
-        def work(turn: Turn) -> list[str]:
+        def work(turn: Turn) -> list[list[str]]:
             turn.grow(0)
-            return publish(turn, book, kept)
+            return publish(turn, kept)
 
         return self._ask(work)
 

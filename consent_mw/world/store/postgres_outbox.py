@@ -27,8 +27,10 @@ AT_ONCE: Final = 5000
 _TEXT: Final = ("id", "vendor", "event_id", "kind", "body", "visitor", "receipt", "jurisdiction", "purpose", "policy")
 _COLUMNS: Final = ", ".join((*_TEXT, "created", "attempts"))
 _WIDTH: Final = 12
-# As in SQLite: a person without an identifier is known by the first receipt of the browser.
-_TOLD: Final = """seq, id, event_id, vendor, purpose, attempts, CASE WHEN visitor <> '' THEN visitor
+# `root` is the first receipt of the browser.
+_TOLD: Final = """
+seq, id, event_id, vendor, purpose, attempts, octet_length(body), visitor,
+CASE WHEN receipt = '' THEN ''
   ELSE coalesce((SELECT root FROM receipts WHERE receipts.id = outbox.receipt), receipt) END"""
 _ARRAYS: Final = (
     ", ".join(f"%b::{'bytea' if name == 'body' else 'text'}[]" for name in _TEXT)
@@ -176,12 +178,12 @@ def settle(turn: Turn, settlements: Sequence[Settlement]) -> list[Told]:
 
 def delete(turn: Turn, where: str, *values: Any) -> list[Told]:
     """Delete the rows of this condition."""
-    sql = f"DELETE FROM outbox WHERE {where} RETURNING octet_length(body), {_TOLD}"
-    gone = turn.all(sql, list(values))
+    sql = f"DELETE FROM outbox WHERE {where} RETURNING {_TOLD}"
+    gone = sorted(map(Told._make, turn.all(sql, list(values))))
     if gone:
-        turn.grow(-sum(row[0] for row in gone))
+        turn.grow(-sum(row.size for row in gone))
         turn.touched.add("outbox")
-    return sorted(Told._make(row[1:]) for row in gone)
+    return gone
 
 
 def recall(turn: Turn, subjects: Collection[str], purposes: Collection[str] | None, now: float) -> list[Told]:

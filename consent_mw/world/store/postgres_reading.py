@@ -37,8 +37,8 @@ class PostgresLedgerReader:
             known = "there are no tables of ours in it" if not version else f"it is of version {version}"
             raise StoreError(f"the database has no ledger that can be read here: {known}")
 
-    def part(self, after: int, limit: int) -> LedgerPart:
-        """The rows that follow on this number, and both ends, as of one moment."""
+    def part(self, after: int | None, limit: int) -> LedgerPart:
+        """The rows that follow on this number (None: the first), and both ends, as of one moment."""
         with self._said(), self._link.transaction():
             self._link.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             rows = read_rows(self._turn, after, limit)

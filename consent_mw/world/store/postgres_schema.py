@@ -68,7 +68,11 @@ CREATE TABLE ledger (
 CREATE TABLE ledger_ends (
   which text COLLATE "C" PRIMARY KEY, seq bigint NOT NULL, mac text NOT NULL, key text NOT NULL, seal text NOT NULL
 ) WITH (fillfactor = 50);
-CREATE TABLE person_keys (person text COLLATE "C" PRIMARY KEY, key text NOT NULL, used integer NOT NULL);
+CREATE TABLE person_keys (
+  person text COLLATE "C" PRIMARY KEY, key text NOT NULL, used integer NOT NULL, root text COLLATE "C" NOT NULL
+);
+CREATE INDEX person_keys_by_root ON person_keys (root) WHERE root <> '';
+CREATE INDEX person_keys_by_use ON person_keys (used);
 CREATE TABLE secrets (name text COLLATE "C" PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE public_keys (
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, jwk text NOT NULL UNIQUE, code text NOT NULL

@@ -248,6 +248,10 @@ def open_ledger(url: str) -> LedgerReader:
 def read_statistics(url: str, questions: Sequence[Question]) -> list[Stored]:
     """What the store at this URL holds of the answers, all as of one moment, read beside those who write it. Raises
     StoreError with a sentence."""
+    if is_postgres(url):
+        from consent_mw.world.store import postgres_statistics
+
+        return postgres_statistics.read_statistics(url, questions)
     from consent_mw.world.store import statistics
 
     return statistics.read_file(_sqlite_file(url), questions)
@@ -255,6 +259,10 @@ def read_statistics(url: str, questions: Sequence[Question]) -> list[Stored]:
 
 def read_inventory(url: str) -> list[Item]:
     """What report mode counted, from the store at this URL, read beside those who write it. Raises StoreError."""
+    if is_postgres(url):
+        from consent_mw.world.store import postgres_statistics
+
+        return postgres_statistics.read_inventory(url)
     from consent_mw.world.store import inventory
 
     return inventory.read_file(_sqlite_file(url))

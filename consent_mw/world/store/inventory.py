@@ -15,6 +15,7 @@ from urllib.parse import quote
 from consent_mw.core.inventory import NAMES_KEPT, OTHER, Item
 from consent_mw.core.policy import DAY
 from consent_mw.errors import StoreError
+from consent_mw.world.store.statements import Statements
 
 BUSY_FOR: Final = 5.0
 """Seconds that a reader waits for who holds the file."""
@@ -34,7 +35,7 @@ _KNOWN: Final = "SELECT DISTINCT name FROM inventory WHERE day = ? AND sort = ?"
 _ALL: Final = "SELECT day, sort, name, fate, number FROM inventory ORDER BY day, sort, name, fate"
 
 
-def add(db: sqlite3.Connection, items: Sequence[Item]) -> None:
+def add(db: Statements, items: Sequence[Item]) -> None:
     """Add to what was counted; names beyond the bound become OTHER."""
     known: dict[tuple[int, str], set[str]] = {}
     for one in items:
@@ -47,12 +48,12 @@ def add(db: sqlite3.Connection, items: Sequence[Item]) -> None:
         db.execute(_ADD, (one.day, one.sort, name, one.fate, one.number))
 
 
-def read(db: sqlite3.Connection) -> list[Item]:
+def read(db: Statements) -> list[Item]:
     """All that was counted."""
     return [Item._make(row) for row in db.execute(_ALL).fetchall()]
 
 
-def expire(db: sqlite3.Connection, kept_from: float) -> None:
+def expire(db: Statements, kept_from: float) -> None:
     """Delete what is from before the day of `kept_from` (seconds since 1970)."""
     db.execute("DELETE FROM inventory WHERE day < ?", (int(kept_from // DAY),))
 

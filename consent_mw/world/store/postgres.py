@@ -13,15 +13,18 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
+from consent_mw.core.inventory import Item
 from consent_mw.core.ledger import Entry, erasure, retention
+from consent_mw.core.statistics import Seen
 from consent_mw.wire.ledger import Book
-from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, recording
+from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, counting, inventory, recording, statistics
 from consent_mw.world.store import postgres_keys as keys
 from consent_mw.world.store import postgres_outbox as outbox
 from consent_mw.world.store import postgres_receipts as receipts
 from consent_mw.world.store.keys import publish, secret
 from consent_mw.world.store.ledger import Ledger
 from consent_mw.world.store.outbox import Told
+from consent_mw.world.store.postgres_statistics import PostgresTables
 from consent_mw.world.store.postgres_turn import Among, Turn
 from consent_mw.world.store.postgres_writer import Job, PostgresWriter
 
@@ -187,7 +190,7 @@ class PostgresStore:
             destroyed = keys.expire(turn, int(ledger_before // 86_400), outbox.AT_ONCE)
             cut = None
             if self._ledger is not None:
-                turn.lock_ledger()
+                turn.lock("ledger")
                 cut = self._ledger.cut(turn, ledger_before)
             number = old + letters + destroyed + (cut.number if cut is not None else 0)
             if number:
@@ -221,6 +224,47 @@ class PostgresStore:
             return publish(turn, kept)
 
         return self._ask(work)
+
+    # statistics
+
+    def statistics_key(self, day: int) -> Future[bytes]:
+        """The key of this day for its statistics."""
+
+        def work(turn: Turn) -> bytes:
+            turn.grow(0)
+            return statistics.key(turn, day)
+
+        return self._ask(work)
+
+    def add_views(self, seen: Sequence[Seen], now: float) -> Future[None]:
+        """Add to the statistics what was seen."""
+        kept = list(seen)
+        return self._ask(lambda turn: counting.add(PostgresTables(turn), kept, now), hurried=False)
+
+    def add_inventory(self, items: Sequence[Item]) -> Future[None]:
+        """Add to what report mode counted."""
+        kept = list(items)
+
+        def work(turn: Turn) -> None:
+            turn.lock("inventory")
+            turn.grow(0)
+            inventory.add(turn, kept)
+
+        return self._ask(work, hurried=False)
+
+    def inventory(self) -> Future[list[Item]]:
+        """All that report mode counted."""
+        return self._ask(inventory.read, writes=False)
+
+    def end_statistics(self, now: float, kept_from: float) -> Future[None]:
+        """End the days that are over; delete what is too old."""
+
+        def work(turn: Turn) -> None:
+            counting.end(PostgresTables(turn), now)
+            statistics.expire(turn, kept_from)
+            inventory.expire(turn, kept_from)
+
+        return self._ask(work, hurried=False)
 
     def close(self) -> None:
         """Finish what was asked and close."""

@@ -13,7 +13,7 @@ from typing import Final
 from consent_mw.errors import StoreError
 from consent_mw.world.store.postgres_link import Link
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 MARK: Final = "consent_mw"
 """The table by which our database is known; it holds the version."""
@@ -79,7 +79,26 @@ CREATE TABLE public_keys (
 );
 """
 
-_CHANGES: Final[tuple[str, ...]] = (_RECEIPTS + _OUTBOX + _MACHINES + _LEDGER,)
+_STATISTICS: Final = """
+CREATE TABLE statistics_days (day integer PRIMARY KEY, key bytea);
+CREATE TABLE statistics_hours (
+  hour integer NOT NULL, page text COLLATE "C" NOT NULL, views bigint NOT NULL, visitors bigint NOT NULL DEFAULT 0,
+  PRIMARY KEY (hour, page)
+);
+CREATE TABLE statistics_pages (
+  day integer NOT NULL, page text COLLATE "C" NOT NULL, visitors bigint NOT NULL, PRIMARY KEY (day, page)
+);
+CREATE TABLE statistics_sketches (
+  unit text COLLATE "C" NOT NULL, time integer NOT NULL, page text COLLATE "C" NOT NULL, sketch bytea NOT NULL,
+  PRIMARY KEY (unit, time, page)
+);
+CREATE TABLE inventory (
+  day integer NOT NULL, sort text COLLATE "C" NOT NULL, name text COLLATE "C" NOT NULL,
+  fate text COLLATE "C" NOT NULL, number bigint NOT NULL, PRIMARY KEY (day, sort, name, fate)
+);
+"""
+
+_CHANGES: Final[tuple[str, ...]] = (_RECEIPTS + _OUTBOX + _MACHINES + _LEDGER, _STATISTICS)
 """What makes each version of the one before it."""
 
 _OURS: Final = (
@@ -92,6 +111,11 @@ _OURS: Final = (
     "person_keys",
     "secrets",
     "public_keys",
+    "statistics_days",
+    "statistics_hours",
+    "statistics_pages",
+    "statistics_sketches",
+    "inventory",
 )
 
 

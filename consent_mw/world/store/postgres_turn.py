@@ -109,9 +109,9 @@ class Turn:
         cursor.executemany(_marked(statement), rows)
         return cursor
 
-    def lock_ledger(self) -> None:
-        """Be the one that reads and extends the ledger, until this ends."""
-        self._link.execute(sql.SQL(f"SELECT pg_advisory_xact_lock({_KEY})").format(name=sql.Literal(" ledger")))
+    def lock(self, what: str) -> None:
+        """Be the only machine that reads and changes this, until the transaction ends."""
+        self._link.execute(sql.SQL(f"SELECT pg_advisory_xact_lock({_KEY})").format(name=sql.Literal(f" {what}")))
 
     def save(self) -> Saved:
         """Where this transaction can go back to."""

@@ -192,7 +192,7 @@ class PostgresWriter(Grouping[Job]):
         turn.begin(max(job.among for job in jobs), [job.vendor for job in jobs if job.vendor])
         answers = do(turn, group)
         if self._ledger is not None and self._ledger.noted():
-            turn.lock_ledger()
+            turn.lock("ledger")
             self._ledger.write(turn)
             turn.grow(0)
         self._number += 1
@@ -266,7 +266,7 @@ class PostgresWriter(Grouping[Job]):
             return
         with link.transaction():
             turn = Turn(link, self._name, self._skew)
-            turn.lock_ledger()
+            turn.lock("ledger")
             self._ledger.begin(turn)
         self._begun = True
 

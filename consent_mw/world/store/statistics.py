@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from consent_mw.core.statistics import HOUR, HOURS, KEY_BYTES, NO_KEY, By, Question, Stored
 from consent_mw.errors import StoreError
+from consent_mw.world.store.statements import Statements
 
 BUSY_FOR: Final = 5.0
 """Seconds that a reader waits for who holds the file."""
@@ -59,11 +60,14 @@ _KEEP_SKETCHES: Final = """
 INSERT OR REPLACE INTO statistics_sketches SELECT ?, ?, json_extract(value, '$[0]'),
   substr(?, json_extract(value, '$[1]'), json_extract(value, '$[2]')) FROM json_each(?)
 """
+# PostgreSQL's sum of such numbers is of a kind of its own.
+_VIEWED: Final = "CAST(sum(views) AS BIGINT)"
+_VISITED: Final = "CAST(sum(visitors) AS BIGINT)"
 _BUCKETS: Final = {By.HOUR: ("hour", ""), By.DAY: (f"hour / {HOURS}", "day"), By.PAGE: ("page", "page")}
 """What views, and visitors of a whole day, are told by."""
 
 
-def key(db: sqlite3.Connection, day: int) -> bytes:
+def key(db: Statements, day: int) -> bytes:
     """The key of this day, made where it has none yet; `NO_KEY` where the day is over."""
     fresh = secrets.token_bytes(KEY_BYTES)
     db.execute("INSERT INTO statistics_days (day, key) VALUES (?, ?) ON CONFLICT DO NOTHING", (day, fresh))
@@ -130,7 +134,7 @@ class SqliteTables:
         self._db.execute("UPDATE statistics_days SET key = NULL WHERE day = ?", (day,))
 
 
-def expire(db: sqlite3.Connection, kept_from: float) -> None:
+def expire(db: Statements, kept_from: float) -> None:
     """Delete what is from before the hour of `kept_from` (seconds since 1970)."""
     hour = int(kept_from // HOUR)
     db.execute("DELETE FROM statistics_hours WHERE hour < ?", (hour,))
@@ -138,7 +142,7 @@ def expire(db: sqlite3.Connection, kept_from: float) -> None:
         db.execute(f"DELETE FROM statistics_{table} WHERE day < ?", (hour // HOURS,))
 
 
-def read(db: sqlite3.Connection, question: Question) -> Stored:
+def read(db: Statements, question: Question) -> Stored:
     """What is stored of the answer to this question."""
     pages, *pattern = _pages(question)
     days = (question.first, question.last, *pattern)
@@ -146,12 +150,12 @@ def read(db: sqlite3.Connection, question: Question) -> Stored:
     bucket, visited = _BUCKETS[question.by]
     within, whole = (f"WHERE {unit} BETWEEN ? AND ? AND {pages}" for unit in ("hour", "day"))
     times = f"WHERE unit = ? AND time BETWEEN ? AND ? AND {pages}"
-    views = db.execute(f"SELECT {bucket}, sum(views) FROM statistics_hours {within} GROUP BY 1", hours).fetchall()
+    views = db.execute(f"SELECT {bucket}, {_VIEWED} FROM statistics_hours {within} GROUP BY 1", hours).fetchall()
     sketches = db.execute(f"SELECT time, page, sketch FROM statistics_sketches {times}", ("hour", *hours)).fetchall()
     if question.by is By.HOUR:
-        over = db.execute(f"SELECT hour, sum(visitors) FROM statistics_hours {within} GROUP BY 1", hours).fetchall()
+        over = db.execute(f"SELECT hour, {_VISITED} FROM statistics_hours {within} GROUP BY 1", hours).fetchall()
         return Stored(views, over, sketches)
-    over = db.execute(f"SELECT {visited}, sum(visitors) FROM statistics_pages {whole} GROUP BY 1", days).fetchall()
+    over = db.execute(f"SELECT {visited}, {_VISITED} FROM statistics_pages {whole} GROUP BY 1", days).fetchall()
     parts = db.execute(f"SELECT time, page, sketch FROM statistics_sketches {times}", ("day", *days)).fetchall()
     return Stored(views, over, [*((hour // HOURS, page, one) for hour, page, one in sketches), *parts])
 

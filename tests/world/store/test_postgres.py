@@ -395,6 +395,23 @@ def test_a_database_of_a_newer_version_or_of_another_program_is_left_alone(place
         open_ledger(place.url)
 
 
+def test_tables_of_an_earlier_version_are_brought_up_to_date(place: Place) -> None:
+    columns = """SELECT table_name, column_name, data_type FROM information_schema.columns
+      WHERE table_schema = current_schema() ORDER BY 1, 2"""
+    store = place.open()
+    done(store.add_receipt(a_receipt("r1")))
+    done(store.enqueue([a_row("1")]))
+    store.close()
+    today = asked(place, columns)
+    for name in {name for name, *_ in today if name.startswith(("statistics", "inventory"))}:
+        asked(place, f"DROP TABLE {name}")
+    asked(place, "UPDATE consent_mw SET version = 1")
+    again = place.open()
+    assert asked(place, columns) == today
+    assert asked(place, "SELECT version FROM consent_mw") == [(2,)]
+    assert (done(again.receipt("r1")), claimed(again)) == (a_receipt("r1"), ["1"])
+
+
 def test_a_user_without_the_right_to_make_tables_is_told_so(place: Place, cluster: Cluster) -> None:
     asked(place, "DROP ROLE IF EXISTS reader")
     asked(place, f"CREATE ROLE reader LOGIN PASSWORD '{'p@ss/w:rd?'}'")

@@ -114,7 +114,7 @@ class Grouping(Generic[W]):
     def _run(self, opened: Future[None]) -> None:
         try:
             self._open()
-        except StoreError as error:
+        except BaseException as error:  # noqa: BLE001  who opens the store waits for this thread to tell
             opened.set_exception(error)
             return
         opened.set_result(None)

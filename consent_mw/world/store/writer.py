@@ -1,6 +1,5 @@
-"""The one thread that reads and writes a SQLite file: what is asked together is committed together.
+"""The one thread that reads and writes a SQLite file.
 
-Rule: a future resolves only after its group is on disk; nobody can cancel what was asked, so a recall is never lost.
 Rule: a request that fails takes back its own part only, and never the thread.
 Rule: when nothing is asked, and every few seconds when much is, the write-ahead log is emptied, so that it holds
       nothing of what is gone; a store that had failed is tried again.
@@ -10,27 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from consent_mw.errors import StoreError
-
-T = TypeVar("T")
-
-COMMIT_WITHIN: Final = 0.03
-"""Seconds that the first request of a group may wait for others; what hands rows over takes its share of 50 ms."""
-
-LARGEST_GROUP: Final = 5000
-
-IDLE_AFTER: Final = 0.5
-"""Seconds without a request after which the write-ahead log is emptied."""
+from consent_mw.world.store.grouping import IDLE_AFTER, Grouping, Request
 
 EMPTIED_EVERY: Final = 5.0
 """Seconds after which the write-ahead log is emptied although there is no rest."""
@@ -58,20 +44,16 @@ class Journal(Protocol):
         """What was written is not on disk."""
 
 
-@dataclass(slots=True)
-class _Request:
-    work: Callable[[sqlite3.Connection], Any]
-    future: Future[Any]
-    hurried: bool
-    writes: bool
-    committed: Callable[[], None] | None
+Work = Callable[[sqlite3.Connection], Any]
 
 
-class Writer:
+class Writer(Grouping[Work]):
     """Does work on one connection in one thread. `prepare` makes or checks the schema, inside a transaction.
 
     Raises StoreError where the file cannot be opened, made or understood.
     """
+
+    _db: sqlite3.Connection
 
     def __init__(
         self,
@@ -80,103 +62,42 @@ class Writer:
         probe: str,
         journal: Journal | None = None,
     ) -> None:
-        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
-        self._guard = threading.Lock()
-        self._closed = False
         self._healthy = True
+        self._prepare = prepare
         self._probe = probe
         self._journal = journal
         self._path = path
         self._file: tuple[int, int] | None = None
         self._emptied = time.monotonic()
-        opened: Future[None] = Future()
-        arguments = (path, prepare, opened)
-        self._thread = threading.Thread(target=self._run, args=arguments, name="consent_mw-store", daemon=True)
-        self._thread.start()
-        opened.result()
+        super().__init__()
 
     @property
     def healthy(self) -> bool:
         """Whether the last write succeeded."""
         return self._healthy and not self._closed
 
-    def ask(
-        self,
-        work: Callable[[sqlite3.Connection], T],
-        *,
-        hurried: bool = False,
-        writes: bool = True,
-        committed: Callable[[], None] | None = None,
-    ) -> Future[T]:
-        """Have this work done and committed; `hurried` ends the wait for others. The future fails with StoreError;
-        `committed` is called in the writer's thread before the future resolves, and not where it fails."""
-        future: Future[T] = Future()
-        # Running from the start: a waiter that gives up must not take back a recall, nor break set_result.
-        future.set_running_or_notify_cancel()
-        with self._guard:
-            if not self._closed:
-                self._requests.put(_Request(work, future, hurried, writes, committed))
-                return future
-        future.set_exception(StoreError("the store is closed"))
-        return future
-
-    def close(self) -> None:
-        """Finish what was asked and close the file."""
-        with self._guard:
-            if not self._closed:
-                self._closed = True
-                self._requests.put(None)
-        self._thread.join()
-
-    def _run(self, path: str, prepare: Callable[[sqlite3.Connection], None], opened: Future[None]) -> None:
+    def _open(self) -> None:
         try:
-            db = _open(path, prepare)
+            self._db = _open(self._path, self._prepare)
         except (sqlite3.Error, OSError, ValueError) as error:
             said = error.strerror if isinstance(error, OSError) else error
-            opened.set_exception(StoreError(f"the store `{path}` cannot be opened: {said}"))
-            return
-        self._file = _identity(path)
-        opened.set_result(None)
-        open_still = True
-        while open_still:
-            group, open_still = self._gather(db)
-            if group:
-                self._commit(db, group)
-            if open_still and time.monotonic() - self._emptied > EMPTIED_EVERY:
-                self._tidy(db)
+            raise StoreError(f"the store `{self._path}` cannot be opened: {said}") from None
+        self._file = _identity(self._path)
+
+    def _shut(self) -> None:
         with contextlib.suppress(sqlite3.Error):
-            db.close()
+            self._db.close()
 
-    def _gather(self, db: sqlite3.Connection) -> tuple[list[_Request], bool]:
-        """The next requests that go to disk together, and whether more may follow."""
-        first = self._first(db)
-        if first is None:
-            return [], False
-        group = [first]
-        until = time.monotonic() + COMMIT_WITHIN
-        hurried = first.hurried
-        while len(group) < LARGEST_GROUP:
-            try:
-                left = 0.0 if hurried else until - time.monotonic()
-                request = self._requests.get(timeout=left) if left > 0 else self._requests.get_nowait()
-            except queue.Empty:
-                break
-            if request is None:
-                return group, False
-            group.append(request)
-            hurried = hurried or request.hurried
-        return group, True
+    def _rest(self) -> float | None:
+        return None if self._tidy() else IDLE_AFTER
 
-    def _first(self, db: sqlite3.Connection) -> _Request | None:
-        tidy = False
-        while True:
-            try:
-                return self._requests.get(timeout=None if tidy else IDLE_AFTER)
-            except queue.Empty:
-                tidy = self._tidy(db)
+    def _between(self) -> None:
+        if time.monotonic() - self._emptied > EMPTIED_EVERY:
+            self._tidy()
 
-    def _tidy(self, db: sqlite3.Connection) -> bool:
+    def _tidy(self) -> bool:
         """Empty the log, and write again where that had failed. Returns whether nothing is left to do."""
+        db = self._db
         self._emptied = time.monotonic()
         if self._is_gone():
             self._healthy = False
@@ -195,9 +116,8 @@ class Writer:
         """Whether what is written would be in no file, or in one that nobody will open again."""
         return self._path != ":memory:" and _identity(self._path) != self._file
 
-    def _commit(self, db: sqlite3.Connection, group: Sequence[_Request]) -> None:
-        """Do these requests in order and commit; each answers only once it is on disk."""
-        journal = self._journal
+    def _commit(self, group: Sequence[Request[Work]]) -> None:
+        db, journal = self._db, self._journal
         writes = any(request.writes for request in group)
         before = db.total_changes
         try:
@@ -222,12 +142,7 @@ class Writer:
             # A claim of nothing succeeds on a full disk as well.
             self._healthy = self._healthy or db.total_changes != before
         for request, answer in zip(group, answers, strict=True):
-            if isinstance(answer, StoreError):
-                request.future.set_exception(answer)
-                continue
-            if request.committed is not None:
-                request.committed()
-            request.future.set_result(answer)
+            request.answer(answer)
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -239,7 +154,7 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _do(db: sqlite3.Connection, request: _Request, journal: Journal | None) -> Any:
+def _do(db: sqlite3.Connection, request: Request[Work], journal: Journal | None) -> Any:
     """The answer to one request; where it fails for reasons of its own, its StoreError, and none of its changes."""
     db.execute("SAVEPOINT request")
     noted = journal.noted() if journal is not None else 0

@@ -29,6 +29,7 @@ from consent_mw.wire.structured import read_instructions
 from consent_mw.world.store import OutboxRow, PairRow, Store
 
 if TYPE_CHECKING:
+    from consent_mw.asgi.enforcement import Enforcement
     from consent_mw.asgi.exchange import Exchange
     from consent_mw.asgi.gate import Gate
     from consent_mw.asgi.ruleset import Ruleset
@@ -104,8 +105,7 @@ class Reporter:
             events = _said(exchange, viewed=viewed and not self._gate.is_bot(exchange))
         elif viewed:
             if not enforcement.leaves:
-                if not self._gate.is_bot(exchange):
-                    self._refuse(self._plan(exchange.rules, enforcement.decision))
+                self.refuse(exchange.rules, enforcement, exchange.seen.first(b"user-agent"))
                 return
             if self._viewed_again(exchange, enforcement.decision):
                 return
@@ -115,6 +115,11 @@ class Reporter:
         if events:
             self._waiting.extend(self._rows(exchange, enforcement.decision, events))
             self._arrange()
+
+    def refuse(self, rules: Ruleset, enforcement: Enforcement, agent: bytes) -> None:
+        """Count a page view, by this user agent, of which no vendor gets anything."""
+        if enforcement.reports and not self._gate.devices.read(agent).bot:
+            self._refuse(self._plan(rules, enforcement.decision))
 
     def enqueue(self, told: Sequence[tuple[Exchange, Event]], *, at_once: bool) -> tuple[int, Future[None] | None]:
         """Queue these events, each as told on the page of its exchange, for every vendor that may get something of

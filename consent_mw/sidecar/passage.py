@@ -68,11 +68,12 @@ class Passage:
         try:
             if reply.dropped:
                 plane.gate.counts["set_cookie_dropped"] += reply.dropped
-            if bearing.enforcement.reports:
+            if bearing.enforcement.leaves:
                 self._report(reply, status)
             elif reply.page and self._admission.viewer is not None and is_seen(status):
                 path = target_of(self._rendered).partition(b"?")[0]
                 plane.gate.statistics.count(path, *self._admission.viewer, plane.gate.now())
+                plane.gate.reporter.refuse(self._admission.rules, bearing.enforcement, self._admission.viewer[0])
         except Exception:
             log.exception("the gate failed on an answer")
             self._hand_over(None).refuse_answer("it cannot be decided about")

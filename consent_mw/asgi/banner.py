@@ -94,9 +94,9 @@ def edit_page(gate: Gate, exchange: Exchange, decision: Decision, answer: Respon
     coded = (_CODED[plan.coding],) if plan.coding else ()
     if exchange.seen.method == b"HEAD":
         return PageEdit(_LENGTH_AND_CODING, coded)
-    path, links = exchange.seen.path.decode("latin-1"), gate.links(exchange.rules)
+    path = exchange.seen.path.decode("latin-1")
     markup = _markup(gate, exchange, decision, answer) if banner else b""
-    gated = gating.on(path, links) if gating is not None else None
+    gated = gating.on(path, lambda: _view(gate, exchange, _asked(exchange, answer))) if gating is not None else None
     editor = Recoder(markup, gated, decoder=plan.decoder, coding=plan.coding, length=plan.length)
     return PageEdit(_LENGTH_AND_CODING, coded, editor)
 
@@ -120,6 +120,12 @@ def _markup(
         return b"" if banner is None else carrying(banner.for_page(path), nonces)
 
     return markup
+
+
+def _asked(exchange: Exchange, answer: ResponseHead) -> str:
+    """The language of a frame's page, which is made before that of its page is known."""
+    said = answer.seen.get(b"content-language", b"").decode("latin-1")
+    return exchange.rules.wording.choose("", said, exchange.seen.asked_in)
 
 
 def _view(gate: Gate, exchange: Exchange, language: str) -> View:

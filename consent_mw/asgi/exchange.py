@@ -409,9 +409,7 @@ class Exchange:
             fields = _public(answer, hop, told)
         self.gate.reporter.report(self, status, page)
         editor = None if edit is None else edit.editor
-        return Reply(
-            fields, editor, pending, page=page, dropped=self._dropped, issues=issues, concerned=concerned
-        )
+        return Reply(fields, editor, pending, page=page, dropped=self._dropped, issues=issues, concerned=concerned)
 
     def _edit(
         self, answer: ResponseHead, body: bytes | None

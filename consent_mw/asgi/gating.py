@@ -6,12 +6,12 @@ Rule: a frame asks for the purposes that it needs and for nothing else; every ot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from consent_mw.asgi.pages.markup import el, label, link, listing
+from consent_mw.asgi.pages import View, frame_page
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import Policy
 from consent_mw.wire.coding import weights
@@ -22,22 +22,14 @@ from consent_mw.wire.link import without_denied
 from consent_mw.wire.recoding import ENCODABLE
 from consent_mw.wire.response_head import ResponseHead
 
-if TYPE_CHECKING:
-    from consent_mw.asgi.banner import PageLinks
-
 EDITION: Final = "1"
 """Names what gating makes of a page: to be changed with it, so that no browser takes what it holds for the same."""
-
-FRAME_TEXT: Final = "This part of the page comes from somewhere else and is shown only if you allow: {purposes}."
-FRAME_BUTTON: Final = "Allow and show"
-FRAME_POLICY: Final = "What this means"
 
 
 @dataclass(frozen=True, slots=True)
 class PageGating:
     """What one decision does to the pages of its visitors."""
 
-    policy: Policy
     gating: Gating
 
     @property
@@ -59,9 +51,9 @@ class PageGating:
         """The fields without what makes a browser call a denied host."""
         return without_denied(fields, self.gating.hosts) if self.gating.hosts else fields
 
-    def on(self, path: str, links: PageLinks) -> Gating:
-        """The gating of the page at this path."""
-        return replace(self.gating, ask=lambda purposes: frame_page(self.policy, purposes, path, links))
+    def on(self, path: str, view: Callable[[], View]) -> Gating:
+        """The gating of the page at this path, of which `view` says in which words it speaks."""
+        return replace(self.gating, ask=lambda purposes: frame_page(view(), purposes, path))
 
 
 def gating_of(policy: Policy, decision: Decision) -> PageGating | None:
@@ -70,30 +62,7 @@ def gating_of(policy: Policy, decision: Decision) -> PageGating | None:
         return None
     denied = [(host, one.purpose) for one in policy.vendors for host in one.hosts if not decision.allows(one.purpose)]
     allowed = [host for one in policy.vendors for host in one.hosts if decision.allows(one.purpose)]
-    return PageGating(policy, Gating(Hosts(denied, allowed), decision.allowed))
-
-
-def frame_page(policy: Policy, purposes: Sequence[str], path: str, links: PageLinks) -> bytes:
-    """The page that a frame shows instead of its own: asks for the purposes that the policy knows."""
-    prefix = policy.site.prefix.rstrip("/")
-    known = [one.name for one in policy.optional_purposes if one.name in purposes]
-    if not known:
-        return b""
-    form = el(
-        "form",
-        el("p", FRAME_TEXT.format(purposes=listing(tuple(map(label, known))))),
-        *(el("input", type="hidden", name="purpose", value=one) for one in known),
-        el("input", type="hidden", name="keep", value="1"),
-        el("input", type="hidden", name="return", value=path),
-        el("button", FRAME_BUTTON, type="submit"),
-        link(f"{prefix}/policy", FRAME_POLICY, target="_top"),
-        method="post",
-        action=f"{prefix}/choice",
-        target="_top",
-    )
-    head = el("head", el("meta", name="robots", content="noindex"), el("link", rel="stylesheet", href=links.style))
-    page = el("html", head, el("body", form, class_="cmw-frame"), lang="en")
-    return f"<!doctype html>{page}".encode("ascii", "xmlcharrefreplace")
+    return PageGating(Gating(Hosts(denied, allowed), decision.allowed))
 
 
 @lru_cache(maxsize=256)

@@ -24,9 +24,10 @@ from consent_mw.world.store import postgres_receipts as receipts
 from consent_mw.world.store.keys import publish, secret
 from consent_mw.world.store.ledger import Ledger
 from consent_mw.world.store.outbox import Told
+from consent_mw.world.store.postgres_jobs import Job
 from consent_mw.world.store.postgres_statistics import PostgresTables
 from consent_mw.world.store.postgres_turn import Among, Turn
-from consent_mw.world.store.postgres_writer import Job, PostgresWriter
+from consent_mw.world.store.postgres_writer import PostgresWriter
 
 
 class PostgresStore:

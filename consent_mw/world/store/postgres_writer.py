@@ -12,16 +12,15 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psycopg
 
 from consent_mw.errors import StoreError
-from consent_mw.world.store import OutboxRow
 from consent_mw.world.store.grouping import Grouping, Request
 from consent_mw.world.store.ledger import Ledger
+from consent_mw.world.store.postgres_jobs import ApartError, Job, parts, together
 from consent_mw.world.store.postgres_link import (
     Link,
     connected,
@@ -39,9 +38,6 @@ from consent_mw.world.store.postgres_turn import LEAST_SKEW, Among, Turn
 DONE_AGAIN_FOR: Final = 3.0
 """Seconds in which what was asked is done again, as while a server restarts."""
 
-ROWS_AT_ONCE: Final = 5000
-"""Rows that one transaction keeps, so that what other machines recall need not wait long for it."""
-
 LOOKED_FOR_EVERY: Final = 1.0
 """Seconds between attempts to connect to a server that is gone."""
 
@@ -50,21 +46,6 @@ LEAVES_WITHIN: Final = 1.0
 
 ASKED_EVERY: Final = 5.0
 """Seconds of rest after which the server is asked whether it is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is to be done in a turn. `rows` are to be kept by it, together with those of its neighbours, as `run` is
-    then given them; `vendor` is claimed for."""
-
-    run: Callable[[Turn, Sequence[OutboxRow]], Any]
-    among: Among = Among.ANYTHING
-    vendor: str = ""
-    rows: Sequence[OutboxRow] = ()
-
-
-class _ApartError(Exception):
-    """These requests cannot be done together."""
 
 
 class PostgresWriter(Grouping[Job]):
@@ -142,7 +123,7 @@ class PostgresWriter(Grouping[Job]):
 
     def _commit(self, group: Sequence[Request[Job]]) -> None:
         """Do these in one transaction, or in several where they keep very much."""
-        for part in _parts(group):
+        for part in parts(group):
             self._commit_part(part)
 
     def _commit_part(self, group: Sequence[Request[Job]]) -> None:
@@ -175,9 +156,9 @@ class PostgresWriter(Grouping[Job]):
         if not writes:
             return [self._one(Turn(link, self._name, self._skew), request) for request in group]
         try:
-            return self._transact(link, group, _together)
+            return self._transact(link, group, together)
         except Exception as error:
-            if not isinstance(error, _ApartError) and not is_ours(error):
+            if not isinstance(error, ApartError) and not is_ours(error):
                 raise
             link.execute("ROLLBACK")
         return self._transact(link, group, self._apart)
@@ -300,43 +281,6 @@ class PostgresWriter(Grouping[Job]):
         if doubt is not None:
             return StoreError("the connection to the store was lost, and it is not known whether this was kept")
         return failed(error)
-
-
-def _parts(group: Sequence[Request[Job]]) -> Iterator[list[Request[Job]]]:
-    """These requests, in parts of a bounded number of rows."""
-    part: list[Request[Job]] = []
-    rows = 0
-    for request in group:
-        if part and rows + len(request.work.rows) > ROWS_AT_ONCE:
-            yield part
-            part, rows = [], 0
-        part.append(request)
-        rows += len(request.work.rows)
-    yield part
-
-
-def _together(turn: Turn, group: Sequence[Request[Job]]) -> list[Any]:
-    """Do these requests in order, those that only keep rows as one. Raises _ApartError where one of them fails."""
-    answers: list[Any] = []
-    waiting: list[Request[Job]] = []
-    for request in [*group, None]:
-        if request is not None and request.work.rows:
-            waiting.append(request)
-            continue
-        try:
-            if waiting:
-                answers += _together_kept(turn, waiting)
-                waiting = []
-            if request is not None:
-                answers.append(request.work.run(turn, ()))
-        except StoreError:
-            raise _ApartError from None
-    return answers
-
-
-def _together_kept(turn: Turn, requests: Sequence[Request[Job]]) -> list[Any]:
-    rows = [row for request in requests for row in request.work.rows]
-    return [requests[0].work.run(turn, rows)] + [None] * (len(requests) - 1)
 
 
 def _skew(link: Link) -> float:

@@ -101,6 +101,15 @@ def test_a_machine_claims_nothing_of_a_person_of_whom_another_one_sends(place: P
     assert claimed(two) == ["2"]
 
 
+def test_while_one_machine_claims_another_one_is_given_nothing_and_waits_for_nothing(place: Place) -> None:
+    store = place.open()
+    done(store.enqueue([a_row("1"), a_row("2", vendor="crm")]))
+    with psycopg.connect(place.url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' claims insights', 0))")
+        assert (claimed(store), claimed(store, vendor="crm")) == ([], ["2"])
+    assert claimed(store) == ["1"]
+
+
 def test_what_another_machine_claimed_meanwhile_is_not_put_off(place: Place) -> None:
     one, two = place.open(), place.open()
     done(one.enqueue([a_row("1")]))

@@ -122,7 +122,7 @@ def test_a_coded_page_is_no_exception(form: Form, coding: bytes, code: Any, cut:
     for cookie, comes in ((NO, DENIED), (YES, ALLOWED)):
         answer = form.ask(cookie=cookie, accept_encoding=BROWSERS)
         assert (plain(answer), answer.one(b"content-encoding")) == (comes, b"gzip")
-        assert answer.all(b"vary") == [b"Cookie, DNT, Sec-GPC, Accept-Encoding"]
+        assert answer.all(b"vary") == [b"Cookie, DNT, Sec-GPC, Accept-Encoding, Accept-Language"]
 
 
 def test_a_whole_page_that_concerns_nobody_goes_out_as_it_came(form: Form) -> None:

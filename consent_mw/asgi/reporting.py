@@ -66,6 +66,7 @@ class Reporter:
         self._gate = gate
         self._ids = Ids()
         self._waiting: list[OutboxRow] = []
+        self._refused: list[Plan] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rules: Ruleset | None = None
         self._plans: dict[str, Plan] = {}
@@ -143,6 +144,10 @@ class Reporter:
 
     def hand_over(self) -> None:
         """Give the store what waits, so that whatever it is asked next finds it there."""
+        if self._refused:
+            plans, self._refused = self._refused, []
+            for plan in plans:
+                self._count(plan)
         if self._waiting:
             rows, self._waiting = self._waiting, []
             self._give(rows)
@@ -245,6 +250,15 @@ class Reporter:
         return rows
 
     def _refuse(self, plan: Plan, number: int = 1) -> None:
+        """Note that the vendors to whom nothing of it may leave do not get so many events."""
+        # However many vendors there are, a request makes one addition; each vendor is counted a little later.
+        if not plan.refusals:
+            self._refused.append(plan)
+        plan.refusals += number
+        self._arrange()
+
+    def _count(self, plan: Plan) -> None:
+        number, plan.refusals = plan.refusals, 0
         for name in plan.nothing:
             self._gate.count(name, number)
         self._gate.refusals.add(plan.refused, number)

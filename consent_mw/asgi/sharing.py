@@ -176,9 +176,9 @@ class Share:
 
 class Plan:
     """What one decision lets leave. `nothing` are the names under which is counted that a vendor gets nothing, and
-    `refused` says for the ledger why it does not."""
+    `refused` says for the ledger why it does not; `refusals` are the events that are not yet counted under these."""
 
-    __slots__ = ("nothing", "refused", "shares")
+    __slots__ = ("nothing", "refusals", "refused", "shares")
 
     def __init__(self, decision: Decision) -> None:
         refused: list[Why] = []
@@ -194,6 +194,7 @@ class Plan:
                 shared.setdefault(tuple(sorted(listed)), []).append(vendor)
         self.nothing = tuple(f"event_refused:{vendor}" for vendor, _, _ in refused)
         self.refused = tuple(refused)
+        self.refusals = 0
         self.shares = tuple(Share(decision, listed, vendors) for listed, vendors in shared.items())
 
 

@@ -6,7 +6,6 @@ Rule: times that machines compare are the server's; a machine whose clock is wro
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
@@ -17,14 +16,25 @@ from consent_mw.core.inventory import Item
 from consent_mw.core.ledger import Entry, erasure, retention
 from consent_mw.core.statistics import Seen
 from consent_mw.wire.ledger import Book
-from consent_mw.world.store import OutboxRow, ReceiptRow, Settlement, counting, inventory, recording, statistics
+from consent_mw.world.store import (
+    OutboxRow,
+    PairRow,
+    ReceiptRow,
+    Settlement,
+    counting,
+    inventory,
+    recording,
+    statistics,
+)
 from consent_mw.world.store import postgres_keys as keys
 from consent_mw.world.store import postgres_outbox as outbox
+from consent_mw.world.store import postgres_persons as persons
 from consent_mw.world.store import postgres_receipts as receipts
 from consent_mw.world.store.keys import publish, secret
 from consent_mw.world.store.ledger import Ledger
-from consent_mw.world.store.outbox import Told
+from consent_mw.world.store.outbox import Told, untold
 from consent_mw.world.store.postgres_jobs import Job
+from consent_mw.world.store.postgres_persons import PostgresRecalls
 from consent_mw.world.store.postgres_statistics import PostgresTables
 from consent_mw.world.store.postgres_turn import Among, Turn
 from consent_mw.world.store.postgres_writer import PostgresWriter
@@ -38,6 +48,7 @@ class PostgresStore:
         self._max_size = max_size
         self._drop_oldest = drop_oldest
         self._ledger = Ledger(book) if book is not None else None
+        self._recalls = PostgresRecalls()
         self._writer = PostgresWriter(url, self._ledger)
 
     @property
@@ -79,7 +90,8 @@ class PostgresStore:
     def enqueue(self, rows: Sequence[OutboxRow]) -> Future[None]:
         """Keep these rows until they are delivered."""
 
-        def work(turn: Turn, rows: Sequence[OutboxRow]) -> None:
+        def work(turn: Turn, given: Sequence[OutboxRow]) -> None:
+            rows = self._allowed(turn, given)
             if rows:
                 size = sum(len(row.body) for row in rows)
                 gone = outbox.make_room(turn, size, self._max_size, drop_oldest=self._drop_oldest)
@@ -117,15 +129,22 @@ class PostgresStore:
         return self._ask(work, hurried=False)
 
     def recall(
-        self, subjects: Collection[str], *, purposes: Collection[str] | None = None, reason: str = "withdrawal"
+        self,
+        subjects: Collection[str],
+        *,
+        purposes: Collection[str] | None = None,
+        reason: str = "withdrawal",
+        at: float = 0.0,
     ) -> Future[list[str]]:
-        """Take back every undelivered row of these visitors or receipts, and what other machines are yet to keep."""
-        wanted, asked = list(subjects), time.time()
+        """Take back every undelivered row of these visitors or receipts, whichever machine kept it."""
+        wanted = list(subjects)
         only = None if purposes is None else list(purposes)
 
         def work(turn: Turn) -> list[str]:
-            gone = outbox.recall(turn, wanted, only, asked)
+            gone = outbox.recall(turn, wanted, only)
             self._tell(turn, gone, reason)
+            if at:
+                self._recalls.remember(turn, wanted, only, at)
             return [row.event_id for row in gone]
 
         return self._ask(work, among=Among.RECALLING)
@@ -141,16 +160,21 @@ class PostgresStore:
 
         return self._ask(work)
 
-    def erase(self, subjects: Collection[str], *, receipt: str = "") -> Future[int]:
-        """Take back every row, delete every receipt and destroy every key of these."""
-        wanted, asked = [one for one in (*subjects, receipt) if one], time.time()
+    def erase(
+        self, subjects: Collection[str], *, receipt: str = "", user_id: str = "", at: float = 0.0
+    ) -> Future[int]:
+        """Take back every row, delete every receipt and pair, and destroy every key of these."""
+        wanted = [one for one in (*subjects, receipt) if one]
 
         def work(turn: Turn) -> int:
-            rows = outbox.recall(turn, wanted, None, asked)
-            roots = receipts.roots_of(turn, wanted)
+            known = persons.find(turn, wanted, user_id)
+            if at:
+                self._recalls.remember(turn, known, None, at)
+            rows = [*outbox.recall(turn, known, None), *persons.recall_named(turn, user_id)]
             self._tell(turn, rows, "erasure", keep=False)
-            destroyed = keys.destroy(turn, {*wanted, *roots, *(row.person for row in rows)})
-            gone = receipts.delete(turn, roots)
+            roots = receipts.roots_of(turn, known)
+            destroyed = keys.destroy(turn, {*known, *roots, *(row.person for row in rows)})
+            gone = receipts.delete(turn, roots) + persons.erase_pairs(turn, known)
             if rows or gone or destroyed:
                 self._note(erasure(gone, len(rows), destroyed))
             return len(rows) + gone
@@ -167,6 +191,34 @@ class PostgresStore:
             return dict(Counter(row.vendor for row in found))
 
         return self._ask(work)
+
+    # persons
+
+    def keep_pair(self, row: PairRow, purpose: str) -> Future[None]:
+        """Keep who the site says a visitor is."""
+
+        def work(turn: Turn) -> None:
+            if not self._recalls.forbids(turn, row.visitor, row.receipt, purpose, row.at):
+                persons.keep_pair(turn, row)
+
+        return self._ask(work, hurried=False, among=Among.KEEPING)
+
+    def find(self, subjects: Collection[str], user_id: str = "") -> Future[list[str]]:
+        """Every visitor and receipt that these lead to."""
+        wanted = list(subjects)
+        return self._ask(lambda turn: persons.find(turn, wanted, user_id), writes=False)
+
+    def pairs(self, subjects: Collection[str]) -> Future[list[PairRow]]:
+        """Who the site says that these visitors are."""
+        wanted = list(subjects)
+        return self._ask(lambda turn: persons.pairs_of(turn, wanted), writes=False)
+
+    def queued(self, subjects: Collection[str], user_id: str = "") -> Future[list[OutboxRow]]:
+        """The rows of these visitors or receipts."""
+        wanted = list(subjects)
+        return self._ask(lambda turn: persons.queued(turn, wanted, user_id), writes=False)
+
+    # upkeep
 
     def pending(self, vendor: str = "") -> Future[int]:
         """How many rows wait."""
@@ -188,6 +240,9 @@ class PostgresStore:
         def work(turn: Turn) -> int:
             old = receipts.expire(turn, receipts_before, outbox.AT_ONCE)
             letters = len(outbox.expire(turn, dead_before))
+            pairs = persons.expire_pairs(turn, receipts_before, outbox.AT_ONCE)
+            self._recalls.forget(turn)
+            turn.grow(0)
             destroyed = keys.expire(turn, int(ledger_before // 86_400), outbox.AT_ONCE)
             cut = None
             if self._ledger is not None:
@@ -196,7 +251,7 @@ class PostgresStore:
             number = old + letters + destroyed + (cut.number if cut is not None else 0)
             if number:
                 self._note(retention(cut, old, letters, destroyed))
-            return number
+            return number + pairs
 
         return self._ask(work, hurried=False)
 
@@ -281,6 +336,17 @@ class PostgresStore:
         vendor: str = "",
     ) -> Future[Any]:
         return self._writer.ask(Job(lambda turn, _: work(turn), among, vendor), hurried=hurried, writes=writes)
+
+    def _allowed(self, turn: Turn, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
+        """Those of these rows that no recall forbids."""
+        late = self._recalls.forbidden(turn, rows)
+        if not late:
+            return rows
+        if self._ledger is not None:
+            never = [untold(row) for row in late]
+            self._note(*recording.recalled(partial(keys.person_keys, turn), never, "late", keep=False))
+        gone = {row.id for row in late}
+        return [row for row in rows if row.id not in gone]
 
     def _note(self, *entries: Entry) -> None:
         if self._ledger is not None:

@@ -2,7 +2,6 @@
 
 Rule: a question is a fixed number of statements, however many rows it is about: each is a way over the network.
 Rule: one person's later row never goes before an earlier one that waits or is being sent, by whichever machine.
-Rule: what a machine was still to keep when another one recalled it is not kept (see `recalled`).
 """
 
 from __future__ import annotations
@@ -41,19 +40,10 @@ _PERSON: Final = "CASE WHEN visitor <> '' THEN visitor ELSE receipt END"
 _INSERT: Final = f"""
 WITH added AS (
   INSERT INTO outbox ({_COLUMNS})
-  SELECT {_COLUMNS} FROM unnest({_ARRAYS}) WITH ORDINALITY AS given ({_COLUMNS}, place) {{heeding}} ORDER BY place
+  SELECT {_COLUMNS} FROM unnest({_ARRAYS}) WITH ORDINALITY AS given ({_COLUMNS}, place) ORDER BY place
   ON CONFLICT (id) DO NOTHING RETURNING octet_length(body) AS size
 ) SELECT coalesce(sum(size), 0) FROM added
 """
-_KEEP: Final = _INSERT.format(heeding="")
-_KEEP_HEEDING: Final = _INSERT.format(
-    heeding="WHERE "
-    + " AND ".join(
-        f"NOT EXISTS (SELECT FROM recalled AS r WHERE given.{name} <> '' AND r.subject = given.{name} AND r.by <> %s"
-        " AND r.at > given.created + %s AND (r.purposes IS NULL OR given.purpose = ANY (r.purposes)))"
-        for name in ("visitor", "receipt")
-    )
-)
 
 _CHOOSE: Final = f"""
 WITH looked AS MATERIALIZED (
@@ -121,12 +111,7 @@ _OLDEST: Final = f"""
 def insert(turn: Turn, rows: Sequence[OutboxRow]) -> None:
     """Keep these rows; of one that is there already, the earlier one."""
     values: list[Any] = [list(column) for column in zip(*(row[:_WIDTH] for row in rows), strict=True)]
-    if not turn.heeds:
-        added = turn.one(_KEEP, values)
-    else:
-        ours = [turn.name, turn.skew]
-        added = turn.one(_KEEP_HEEDING, [*values, *ours, *ours])
-    turn.grow(int(added[0]))
+    turn.grow(int(turn.one(_INSERT, values)[0]))
 
 
 def claim(turn: Turn, vendor: str, limit: int, now: float, until: float) -> list[OutboxRow]:
@@ -186,20 +171,23 @@ def delete(turn: Turn, where: str, *values: Any) -> list[Told]:
     return gone
 
 
-def recall(turn: Turn, subjects: Collection[str], purposes: Collection[str] | None, now: float) -> list[Told]:
-    """Delete the rows of these visitors, receipts, or other receipts of the same browsers, for these purposes; and
-    have other machines not keep what of theirs they have from before now."""
-    wanted = sorted({one for one in subjects if one})
-    if not wanted or (purposes is not None and not purposes):
-        return []
+def rows_of(turn: Turn, subjects: Collection[str]) -> list[OutboxRow]:
+    """The rows of these visitors, receipts, or other receipts of the same browsers."""
+    everyone = _browsers(turn, subjects)
+    return rows(turn, _THEIRS, everyone, everyone, None, None) if everyone else []
+
+
+def rows(turn: Turn, where: str, *values: Any) -> list[OutboxRow]:
+    """The rows of this condition, in order."""
+    found = turn.all(f"SELECT {_COLUMNS} FROM outbox WHERE {where} ORDER BY seq", values)
+    return [OutboxRow._make((*one, False)) for one in found]
+
+
+def recall(turn: Turn, subjects: Collection[str], purposes: Collection[str] | None) -> list[Told]:
+    """Delete the rows of these visitors, receipts, or other receipts of the same browsers, for these purposes."""
     only = None if purposes is None else sorted(purposes)
-    same = "SELECT r.id FROM receipts AS mine JOIN receipts AS r ON r.root = mine.root WHERE mine.id = ANY (%s)"
-    everyone = sorted({*wanted, *(row[0] for row in turn.all(same, [wanted]))})
-    note = "INSERT INTO recalled (subject, purposes, at, by) SELECT unnest(%s::text[]), %s::text[], %s, %s"
-    turn.all(note, [everyone, only, now + turn.skew, turn.name])
-    turn.touched.add("recalled")
-    turn.grow(0)
-    return delete(turn, _THEIRS, everyone, everyone, only, only)
+    everyone = _browsers(turn, subjects) if only is None or only else []
+    return delete(turn, _THEIRS, everyone, everyone, only, only) if everyone else []
 
 
 def recall_others(turn: Turn, vendors: Collection[str]) -> list[Told]:
@@ -220,6 +208,18 @@ def revive(turn: Turn, vendor: str) -> list[Told]:
     if found:
         turn.grow(0)
     return sorted(map(Told._make, found))
+
+
+def _browsers(turn: Turn, subjects: Collection[str]) -> list[str]:
+    """These, and the other receipts of the browsers that they are of."""
+    wanted = sorted({one for one in subjects if one})
+    return sorted({*wanted, *chains(turn, wanted)}) if wanted else []
+
+
+def chains(turn: Turn, named: Collection[str]) -> list[str]:
+    """The receipts of the browsers that these receipts are of."""
+    same = "SELECT r.id FROM receipts AS mine JOIN receipts AS r ON r.root = mine.root WHERE mine.id = ANY (%s)"
+    return [row[0] for row in turn.all(same, [list(named)])]
 
 
 def stands(turn: Turn) -> list[str]:

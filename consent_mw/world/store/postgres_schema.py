@@ -54,10 +54,11 @@ _MACHINES: Final = """
 CREATE TABLE machines (
   name text COLLATE "C" PRIMARY KEY, bytes bigint NOT NULL, last bigint NOT NULL, seen double precision NOT NULL
 ) WITH (fillfactor = 50);
-CREATE TABLE recalled (
-  subject text COLLATE "C" NOT NULL, purposes text[], at double precision NOT NULL, by text COLLATE "C" NOT NULL
+CREATE TABLE recalls (
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at double precision NOT NULL, subjects text NOT NULL,
+  purposes text NOT NULL
 );
-CREATE INDEX recalled_by_subject ON recalled (subject);
+CREATE INDEX recalls_by_subjects ON recalls USING hash (subjects);
 """
 
 _LEDGER: Final = """
@@ -98,14 +99,24 @@ CREATE TABLE inventory (
 );
 """
 
-_CHANGES: Final[tuple[str, ...]] = (_RECEIPTS + _OUTBOX + _MACHINES + _LEDGER, _STATISTICS)
+_PERSONS: Final = """
+CREATE TABLE pairs (
+  visitor text COLLATE "C" NOT NULL, user_id text COLLATE "C" NOT NULL, receipt text COLLATE "C" NOT NULL,
+  at double precision NOT NULL, PRIMARY KEY (visitor, user_id)
+);
+CREATE INDEX pairs_by_user ON pairs (user_id);
+CREATE INDEX pairs_by_receipt ON pairs (receipt);
+CREATE INDEX pairs_by_time ON pairs (at);
+"""
+
+_CHANGES: Final[tuple[str, ...]] = (_RECEIPTS + _OUTBOX + _MACHINES + _LEDGER, _STATISTICS + _PERSONS)
 """What makes each version of the one before it."""
 
 _OURS: Final = (
     "receipts",
     "outbox",
     "machines",
-    "recalled",
+    "recalls",
     "ledger",
     "ledger_ends",
     "person_keys",
@@ -116,6 +127,7 @@ _OURS: Final = (
     "statistics_pages",
     "statistics_sketches",
     "inventory",
+    "pairs",
 )
 
 

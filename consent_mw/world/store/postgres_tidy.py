@@ -34,11 +34,7 @@ LASTS_AT_MOST: Final = 600.0
 FORGOTTEN_AFTER: Final = 3600
 """Seconds after which a machine that wrote nothing is taken for gone; its part of the size goes to nobody's row."""
 
-RECALLS_KEPT: Final = 60
-"""Seconds that a recall is heeded by machines that were still to keep something."""
-
 _FORGET: Final = f"""
-DELETE FROM recalled WHERE at < extract(epoch FROM clock_timestamp()) - {RECALLS_KEPT};
 WITH gone AS (
   DELETE FROM machines WHERE name <> '' AND seen < extract(epoch FROM clock_timestamp()) - {FORGOTTEN_AFTER}
   RETURNING bytes

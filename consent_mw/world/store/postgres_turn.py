@@ -41,15 +41,15 @@ def _marked(statement: str) -> str:
 
 
 class Turn:
-    """What the work of one group is done with. `size` is of all that waits in the outbox, `heeds` whether other
-    machines recalled something lately; `dropped` counts rows that made room, `touched` are tables to tidy up."""
+    """What the work of one group is done with. `size` is of all that waits in the outbox, `last_recall` the number
+    of the last one, if there is any; `dropped` counts rows that made room, `touched` are tables to tidy up."""
 
     def __init__(self, link: Link, name: str, skew: float) -> None:
         self._link = link
         self.name = name
         self.skew = skew
         self.size = 0
-        self.heeds = False
+        self.last_recall: int | None = None
         self.dropped = 0
         self.touched: set[str] = set()
         self.changed = False
@@ -65,9 +65,7 @@ class Turn:
             Among.RECALLING: f"SELECT pg_advisory_xact_lock({_KEY});",
         }[among]
         begin = sql.SQL("BEGIN; " + lock).format(name=sql.Literal(" recalled"))
-        look = sql.SQL(
-            "SELECT (SELECT coalesce(sum(bytes), 0) FROM machines), EXISTS (SELECT FROM recalled WHERE by <> {me})"
-        ).format(me=sql.Literal(self.name))
+        look = sql.SQL("SELECT (SELECT coalesce(sum(bytes), 0) FROM machines), (SELECT max(seq) FROM recalls)")
         tries = [
             sql.SQL(f", pg_try_advisory_xact_lock({_KEY})").format(name=sql.Literal(f" claims {name}"))
             for name in names
@@ -77,7 +75,7 @@ class Turn:
             pass
         found = cursor.fetchone()
         assert found is not None
-        self.size, self.heeds = int(found[0]), bool(found[1])
+        self.size, self.last_recall = int(found[0]), found[1]
         self._claims = dict(zip(names, found[2:], strict=True))
 
     def claims(self, vendor: str) -> bool:

@@ -13,12 +13,12 @@ Rule: the same recall again soon after is not written again, so that a no said o
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from consent_mw.world.store import OutboxRow
+from consent_mw.world.store.statements import Statements
 
 KEPT_FOR: Final = 3600.0
 """Seconds that a recall is remembered, which is longer than a request that is still reported may have taken."""
@@ -38,9 +38,9 @@ _FOLLOWING: Final = (
     " (SELECT seq, at, subjects, purposes FROM recalls WHERE seq >= ? ORDER BY seq)"
 )
 # What is still on the way by the earlier one covers what was decided between the two.
-_REMEMBER: Final = f"""
-INSERT INTO recalls (at, subjects, purposes) SELECT :at, :subjects, :purposes WHERE NOT EXISTS (
-  SELECT 1 FROM recalls WHERE subjects = :subjects AND purposes = :purposes AND at > :at - {ON_THE_WAY / 2})"""
+_REMEMBER: Final = """
+INSERT INTO recalls (at, subjects, purposes) SELECT ?, ?, ? WHERE NOT EXISTS (
+  SELECT 1 FROM recalls WHERE subjects = ? AND purposes = ? AND at > ?)"""
 _LISTED: Final = "(SELECT value FROM json_each(?))"
 _CHAINS: Final = (
     "SELECT json_group_array(r.id) FROM receipts AS mine JOIN receipts AS r ON r.root = mine.root"
@@ -63,28 +63,27 @@ class Recalls:
         self._by_subject: dict[str, list[_Recall]] = {}
 
     def remember(
-        self, db: sqlite3.Connection, subjects: Collection[str], purposes: Collection[str] | None, at: float
+        self, db: Statements, subjects: Collection[str], purposes: Collection[str] | None, at: float
     ) -> None:
         """From this moment on (seconds since 1970) nothing older is kept of these visitors, receipts and their
         browsers' other receipts, for these purposes or for all."""
         named = [one for one in subjects if one]
-        chains = json.loads(db.execute(_CHAINS, (json.dumps(named),)).fetchone()[0])
-        listed = json.dumps(sorted({*named, *chains}))
-        db.execute(_REMEMBER, {"at": at, "subjects": listed, "purposes": json.dumps(sorted(purposes or ()))})
+        recall = (json.dumps(sorted({*named, *self._chains(db, named)})), json.dumps(sorted(purposes or ())))
+        db.execute(_REMEMBER, (at, *recall, *recall, at - ON_THE_WAY / 2))
 
-    def forbidden(self, db: sqlite3.Connection, rows: Sequence[OutboxRow]) -> list[OutboxRow]:
+    def forbidden(self, db: Statements, rows: Sequence[OutboxRow]) -> list[OutboxRow]:
         """Those of these rows that must not be kept."""
         self._follow(db)
         if not self._by_subject:
             return []
         return [row for row in rows if self._forbids(row.visitor, row.receipt, row.purpose, row.created)]
 
-    def forbids(self, db: sqlite3.Connection, visitor: str, receipt: str, purpose: str, decided: float) -> bool:
+    def forbids(self, db: Statements, visitor: str, receipt: str, purpose: str, decided: float) -> bool:
         """Whether nothing may be kept of this visitor and receipt for a purpose that was allowed at this time."""
         self._follow(db)
         return self._forbids(visitor, receipt, purpose, decided)
 
-    def forget(self, db: sqlite3.Connection) -> None:
+    def forget(self, db: Statements) -> None:
         """Delete what is too old to matter."""
         db.execute("DELETE FROM recalls WHERE at < (SELECT max(at) FROM recalls) - ?", (KEPT_FOR,))
         self._last = []
@@ -101,18 +100,28 @@ class Recalls:
                 return True
         return False
 
-    def _follow(self, db: sqlite3.Connection) -> None:
+    def _follow(self, db: Statements) -> None:
         """Learn of recalls since the last look, other processes' included."""
         last = self._last
-        found = json.loads(db.execute(_FOLLOWING, (last[0] if last else 0,)).fetchone()[0])
+        found = self._following(db, int(str(last[0])) if last else 0)
         if last and (not found or found[0] != last):
             # What was learnt last was taken back, or is too old by now.
             self._last, self._by_subject = [], {}
-            found = json.loads(db.execute(_FOLLOWING, (0,)).fetchone()[0])
+            found = self._following(db, 0)
         elif last:
             del found[0]
         for one in found:
             self._learn(one)
+
+    def _following(self, db: Statements, seq: int) -> list[list[object]]:
+        """The recalls from this number on: number, time, subjects and purposes as JSON."""
+        found: list[list[object]] = json.loads(db.execute(_FOLLOWING, (seq,)).fetchone()[0])
+        return found
+
+    def _chains(self, db: Statements, receipts: Sequence[str]) -> list[str]:
+        """The receipts of the browsers that these are of."""
+        found: list[str] = json.loads(db.execute(_CHAINS, (json.dumps(receipts),)).fetchone()[0])
+        return found
 
     def _learn(self, found: list[object]) -> None:
         _, at, subjects, purposes = self._last = found

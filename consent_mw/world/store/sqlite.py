@@ -105,9 +105,8 @@ class SqliteStore:
                 forbidden = {row.id for row in late}
                 kept = [row for row in kept if row.id not in forbidden]
                 if self._ledger is not None:
-                    self._ledger.note(
-                        *recording.recalled(db, [outbox.untold(row) for row in late], "late", keep=False)
-                    )
+                    never = [outbox.untold(row) for row in late]
+                    self._ledger.note(*recording.recalled(partial(keys.person_keys, db), never, "late", keep=False))
             size = sum(len(row.body) for row in kept)
             gone = outbox.room(db, size, self._max_size, drop_oldest=self._drop_oldest)
             if self._ledger is not None:

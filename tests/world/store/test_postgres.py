@@ -123,22 +123,11 @@ def test_what_another_machine_claimed_meanwhile_is_not_put_off(place: Place) -> 
 
 def test_a_recall_on_one_machine_takes_what_another_one_has_not_kept_yet(place: Place) -> None:
     one, two = place.open(), place.open()
-    before, after = time.time() - 0.5, time.time() + 60
-    assert done(two.recall(["ann"], purposes=["analytics"])) == []
-    rows = [a_row("1", created=before), a_row("2", created=before, visitor="bob")]
-    rows += [a_row("3", created=before, purpose="cross_site"), a_row("4", created=after)]
-    done(one.enqueue(rows))
-    done(two.enqueue([a_row("5", created=before)]))
-    assert claimed(one) == ["2", "3", "4", "5"]
-
-
-def test_a_recall_by_receipt_takes_what_another_machine_keeps_for_other_receipts(place: Place) -> None:
-    one, two = place.open(), place.open()
-    done(one.add_receipt(a_receipt("r1")))
-    done(one.add_receipt(a_receipt("r2", root="r1", previous="r1")))
-    assert done(two.recall(["r2"])) == []
-    done(one.enqueue([a_row("1", visitor="", receipt="r1"), a_row("2", visitor="", receipt="x")]))
-    assert claimed(one) == ["2"]
+    done(one.enqueue([a_row("0", visitor="bob")]))
+    assert done(two.recall(["ann"], purposes=["analytics"], at=NOW + 1)) == []
+    made = [a_row("1"), a_row("2", visitor="bob"), a_row("3", purpose="cross_site"), a_row("4", created=NOW + 60)]
+    done(one.enqueue(made))
+    assert claimed(one) == ["0", "2", "3", "4"]
 
 
 def test_a_recall_waits_for_what_another_machine_is_keeping(place: Place) -> None:
@@ -412,7 +401,7 @@ def test_tables_of_an_earlier_version_are_brought_up_to_date(place: Place) -> No
     done(store.enqueue([a_row("1")]))
     store.close()
     today = asked(place, columns)
-    for name in {name for name, *_ in today if name.startswith(("statistics", "inventory"))}:
+    for name in {name for name, *_ in today if name.startswith(("statistics", "inventory", "pairs"))}:
         asked(place, f"DROP TABLE {name}")
     asked(place, "UPDATE consent_mw SET version = 1")
     again = place.open()
@@ -465,22 +454,13 @@ def test_what_was_delivered_leaves_the_tables_files(
     assert b"bob@example.com" in cluster.bytes_of_tables()
 
 
-def test_what_machines_had_to_heed_of_a_recall_is_forgotten(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consent_mw.world.store.postgres_tidy.AT_REST_EVERY", 0.1)
-    store = place.open()
-    done(store.recall(["ann"]))
-    assert asked(place, "SELECT subject FROM recalled") == [("ann",)]
-    asked(place, "UPDATE recalled SET at = at - 61")
-    assert until(lambda: not asked(place, "SELECT subject FROM recalled"))
-
-
 def test_the_size_of_a_machine_that_is_gone_stays_counted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("consent_mw.world.store.postgres_tidy.AT_REST_EVERY", 0.1)
     one, two = place.open(), place.open()
     done(one.enqueue([a_row("1", body=b"x" * 60)]))
     asked(place, "UPDATE machines SET seen = seen - 7200")
     done(two.enqueue([a_row("2", body=b"y" * 7)]))
-    done(two.recall(["bob"]))
+    done(two.settle([Settlement("2", "accepted")]))
     assert until(lambda: ("", 60) in asked(place, "SELECT name, bytes FROM machines"))
-    done(one.settle([Settlement("1", "accepted"), Settlement("2", "accepted")]))
+    done(one.settle([Settlement("1", "accepted")]))
     assert asked(place, "SELECT sum(bytes)::int FROM machines") == [(0,)]

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
+from tests.journeys.chromium import AGENT, a_browser, names, with_chromium
 from tests.journeys.sidecar import Origin, an_origin, serving
 from tests.journeys.site import BERLIN, NEW_YORK, POLICY
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: chromium)")
+pytestmark = with_chromium
 
 
 @pytest.fixture(scope="module")
@@ -34,32 +28,21 @@ def address(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def contexts() -> Iterator[object]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+def contexts() -> Iterator[Browser]:
+    with a_browser() as browser:
         yield browser
-        browser.close()
 
 
-def visitor(contexts: object, place: str, *, scripts: bool = True, width: int = 1280) -> BrowserContext:
-    made: BrowserContext = contexts.new_context(  # type: ignore[attr-defined]  # a playwright Browser
+def visitor(contexts: Browser, place: str, *, scripts: bool = True, width: int = 1280) -> BrowserContext:
+    return contexts.new_context(
         extra_http_headers={"x-forwarded-for": place},
         java_script_enabled=scripts,
         viewport={"width": width, "height": 700},
-        user_agent="Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0",
+        user_agent=AGENT,
     )
-    return made
 
 
-def names(context: BrowserContext) -> set[str]:
-    return {cookie["name"] for cookie in context.cookies()}
-
-
-def banner_of(page: Page) -> object:
-    return page.locator("#cmw-banner")
-
-
-def test_before_an_answer_a_berliner_holds_no_denied_cookie(contexts: object, address: str, origin: Origin) -> None:
+def test_before_an_answer_a_berliner_holds_no_denied_cookie(contexts: Browser, address: str, origin: Origin) -> None:
     context = visitor(contexts, BERLIN)
     page = context.new_page()
     page.goto(address)
@@ -70,7 +53,7 @@ def test_before_an_answer_a_berliner_holds_no_denied_cookie(contexts: object, ad
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with-scripts", "without-scripts"])
-def test_a_berliner_accepts_and_takes_it_back(contexts: object, address: str, scripts: bool) -> None:
+def test_a_berliner_accepts_and_takes_it_back(contexts: Browser, address: str, scripts: bool) -> None:
     context = visitor(contexts, BERLIN, scripts=scripts)
     page = context.new_page()
     page.goto(address)
@@ -88,7 +71,7 @@ def test_a_berliner_accepts_and_takes_it_back(contexts: object, address: str, sc
     context.close()
 
 
-def test_a_no_is_one_key_press_away_and_as_large_as_a_yes(contexts: object, address: str) -> None:
+def test_a_no_is_one_key_press_away_and_as_large_as_a_yes(contexts: Browser, address: str) -> None:
     context = visitor(contexts, BERLIN, width=320)
     page = context.new_page()
     page.goto(address)
@@ -106,7 +89,7 @@ def test_a_no_is_one_key_press_away_and_as_large_as_a_yes(contexts: object, addr
     context.close()
 
 
-def test_the_banner_shifts_nothing(contexts: object, address: str) -> None:
+def test_the_banner_shifts_nothing(contexts: Browser, address: str) -> None:
     context = visitor(contexts, BERLIN)
     page = context.new_page()
     page.goto(address)
@@ -119,7 +102,7 @@ def test_the_banner_shifts_nothing(contexts: object, address: str) -> None:
     context.close()
 
 
-def test_a_new_yorker_is_told_and_may_refuse(contexts: object, address: str) -> None:
+def test_a_new_yorker_is_told_and_may_refuse(contexts: Browser, address: str) -> None:
     context = visitor(contexts, NEW_YORK)
     page = context.new_page()
     page.goto(address)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.journeys.chromium import FLAGS, names
 from tests.journeys.sidecar import Origin, an_origin, serving
 from tests.journeys.site import BERLIN, NEW_YORK, POLICY
-from tests.journeys.test_browser import FLAGS, names
 from tests.sidecar.pairs import write_pair
 
 CHROMIUM = shutil.which("chromium")

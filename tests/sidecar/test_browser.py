@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.journeys.chromium import CHROMIUM, FLAGS
 from tests.journeys.site import BERLIN, POLICY
-from tests.journeys.test_browser import CHROMIUM, FLAGS
 from tests.sidecar.browser_site import DOWNLOAD, PAGE
 from tests.sidecar.raw import a_sidecar
 

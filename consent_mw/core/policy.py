@@ -253,16 +253,17 @@ class Policy:
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     texts_digest: str = ""
     _exact: dict[str, CookieRule] = field(default_factory=dict, init=False, repr=False)
-    _prefixes: tuple[tuple[str, CookieRule], ...] = field(default=(), init=False, repr=False)
+    _prefixes: dict[str, CookieRule] = field(default_factory=dict, init=False, repr=False)
+    _lengths: tuple[int, ...] = field(default=(), init=False, repr=False)
     _regions: dict[str, Jurisdiction] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         exact = {rule.pattern: rule for rule in self.cookies if not rule.pattern.endswith("*")}
-        prefixes = [(rule.pattern[:-1], rule) for rule in self.cookies if rule.pattern.endswith("*")]
-        prefixes.sort(key=lambda pair: len(pair[0]), reverse=True)
+        prefixes = {rule.pattern[:-1]: rule for rule in self.cookies if rule.pattern.endswith("*")}
         regions = {region: place for place in self.jurisdictions for region in place.regions}
         object.__setattr__(self, "_exact", exact)
-        object.__setattr__(self, "_prefixes", tuple(prefixes))
+        object.__setattr__(self, "_prefixes", prefixes)
+        object.__setattr__(self, "_lengths", tuple(sorted({len(one) for one in prefixes}, reverse=True)))
         object.__setattr__(self, "_regions", regions)
 
     def cookie_rule(self, name: str) -> CookieRule | None:
@@ -270,7 +271,12 @@ class Policy:
         rule = self._exact.get(name)
         if rule is not None:
             return rule
-        return next((rule for prefix, rule in self._prefixes if name.startswith(prefix)), None)
+        # A name that nobody sent before costs a look for each length of prefix, however many rules there are.
+        for length in self._lengths:
+            rule = self._prefixes.get(name[:length])
+            if rule is not None:
+                return rule
+        return None
 
     def jurisdiction_of(self, region: str) -> Jurisdiction | None:
         """The jurisdiction that lists this country (`DE`) or subdivision (`US-CA`) or `*`, if one does."""

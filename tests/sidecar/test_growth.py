@@ -52,7 +52,7 @@ def asked(number: int, address: str, kind: bytes = b"document") -> bytes:
     """A request of somebody who never answered, with cookies that no rule names."""
     return (
         b"GET /articles/%d HTTP/1.1\r\nHost: example.com\r\n%bSec-Fetch-Dest: %b\r\nAccept: */*\r\nX-Forwarded-For: %b.%d\r\n"
-        b"Cookie: session=%d; theme=dark; rule_001_%d=1; _ga=GA1.2.%d\r\n\r\n"
+        b"Cookie: session=%d; other_%d=1; rule_001=1; _ga=GA1.2.%d\r\n\r\n"
     ) % (
         number % 9 + 1, BROWSER, kind, address.rpartition(".")[0].encode(), number % 200 + 10,
         number + 1000, number, number + 1000,

@@ -19,5 +19,6 @@ def change(constants: dict[str, dict[str, float]]) -> None:
             setattr(found, name, value)
 
 
-change(json.loads(sys.argv.pop(1)))
-main()
+if __name__ == "__main__":
+    change(json.loads(sys.argv.pop(1)))
+    main()

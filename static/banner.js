@@ -169,6 +169,18 @@
     request.send();
   }
 
+  // Google's Consent Mode, where the policy asks for it: before any tag, and after every change.
+  function gtag() {
+    (window.dataLayer ??= []).push(arguments);
+  }
+  const mode = told?.mode;
+  const granted = () =>
+    Object.fromEntries(Object.entries(mode).map(([type, name]) => [type, allowed?.has(name) ? "granted" : "denied"]));
+  if (mode) {
+    gtag("consent", "default", { ...granted(), ...told.wait });
+    document.addEventListener("consentchange", () => gtag("consent", "update", granted()));
+  }
+
   window.consent = {
     allows(purpose) {
       if (!allowed) state().catch(() => {});

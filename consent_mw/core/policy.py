@@ -206,6 +206,15 @@ class Csp:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsentMode:
+    """Which purpose each storage type of Google's Consent Mode (version 2) is granted by; `wait_for_update` is in
+    milliseconds, and 0 where nothing is waited for."""
+
+    purposes: Mapping[str, str] = field(default_factory=dict)
+    wait_for_update: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long what is stored stays, in seconds."""
 
@@ -248,6 +257,7 @@ class Policy:
     features: tuple[Feature, ...] = ()
     redact: tuple[str, ...] = ()
     csp: Csp = Csp()
+    consent_mode: ConsentMode = field(default_factory=ConsentMode)
     retention: Retention = Retention()
     outbox: OutboxRule = OutboxRule()
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
+from consent_mw.core.compiler.consent_mode import LONGEST_WAIT, STORAGE_TYPES
 from consent_mw.core.compiler.kinds import NEEDS
 from consent_mw.core.compiler.strings import HIGHEST, OPT_OUTS
 from consent_mw.core.terms import (
@@ -36,6 +37,7 @@ _SIZE: Schema = {"type": "string", "pattern": "^[0-9]{1,15} ?([kKMGT]?i?B)$"}
 _FIELD: Schema = {
     "anyOf": [{"enum": sorted(SIMPLE_FIELDS)}, {"type": "string", "pattern": r"^(query|props)\.(\*|[^\s*]{1,100})$"}]
 }
+_WAIT: Schema = {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT}
 _PURPOSE_NAME = "^[a-z][a-z0-9_]{0,63}$"
 _NAME = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 
@@ -75,6 +77,7 @@ def policy_schema() -> Schema:
                 "feature": _tables(_NAME, _feature()),
                 "urls": _table({"redact": _list({"type": "string", "pattern": "^/"})}),
                 "csp": _table({"mode": _words(CspMode, "Whether a policy is sent."), "sources": _list(_TEXT)}),
+                "consent_mode": _table({**dict.fromkeys(STORAGE_TYPES, _TEXT), "wait_for_update": _WAIT}),
                 "retention": _table(dict.fromkeys(("receipts", "ledger", "dead_letters", "statistics"), _DURATION)),
                 "outbox": _table({"max_size": _SIZE, "overflow": _words(Overflow, "What a full outbox does.")}),
             },

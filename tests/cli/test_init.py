@@ -73,6 +73,7 @@ def test_every_setting_that_is_commented_out_is_one() -> None:
             "feature.recommendations",
             "urls",
             "csp",
+            "consent_mode",
             "retention",
             "outbox",
         ]

@@ -17,6 +17,7 @@ from consent_mw.asgi.routes.guard import RefusedRequest, same_site_path
 from consent_mw.asgi.routes.replies import dress, exchange_of, page_reply, view_of
 from consent_mw.asgi.routes.resources import zipped
 from consent_mw.asgi.routes.views import known
+from consent_mw.asgi.ruleset import Ruleset
 from consent_mw.world.assets import TOLD
 
 SCRIPTS_KEPT = 256
@@ -43,7 +44,8 @@ async def script(request: Request) -> Response:
     rules = exchange.rules
     covered = not rules.partial or exchange.gate.within_share(exchange)
     due = rules.enforced and covered and (decision.ask or decision.notice)
-    told = json.dumps({"allows": allowed, "due": due, "prefix": view_of(request).prefix}, separators=(",", ":"))
+    state = {"allows": allowed, "due": due, "prefix": view_of(request).prefix, **_consent_mode(rules)}
+    told = json.dumps(state, separators=(",", ":"))
     plain, coded = _told(exchange.gate.assets.source("banner.js"), told)
     takes = zipped(request)
     answer = dress(Response(coded if takes else plain, media_type="text/javascript; charset=utf-8"), exchange)
@@ -52,6 +54,15 @@ async def script(request: Request) -> Response:
     answer.headers["vary"] += ", Accept-Encoding"
     answer.headers["cross-origin-resource-policy"] = "same-site" if rules.cookie_domain else "same-origin"
     return answer
+
+
+def _consent_mode(rules: Ruleset) -> dict[str, object]:
+    """What Google's Consent Mode is told, where the policy asks for it and is carried out."""
+    mode = rules.policy.consent_mode
+    if not mode.purposes or not rules.enforced:
+        return {}
+    wait = {"wait_for_update": mode.wait_for_update} if mode.wait_for_update else {}
+    return {"mode": dict(mode.purposes), "wait": wait}
 
 
 @lru_cache(maxsize=SCRIPTS_KEPT)

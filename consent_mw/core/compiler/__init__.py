@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from consent_mw.core.compiler import values
 from consent_mw.core.compiler.codes import CODES
+from consent_mw.core.compiler.consent_mode import compile_consent_mode
 from consent_mw.core.compiler.cookies import compile_cookies, compile_identifier
 from consent_mw.core.compiler.csp import compile_csp
 from consent_mw.core.compiler.names import Names
@@ -81,6 +82,7 @@ def _compile(root: Section, document: Document) -> Policy | None:
     features = compile_features(root, names)
     redact = compile_redact(root)
     csp = compile_csp(root, site, vendors)
+    consent_mode = compile_consent_mode(root, names)
     retention = compile_retention(root)
     outbox = compile_outbox(root)
     root.finish()
@@ -107,6 +109,7 @@ def _compile(root: Section, document: Document) -> Policy | None:
         features=features,
         redact=redact,
         csp=csp,
+        consent_mode=consent_mode,
         retention=retention,
         outbox=outbox,
     )

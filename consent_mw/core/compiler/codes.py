@@ -34,6 +34,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "bad-size": "A size is not a whole number with B, KB, MB, GB or TB.",
         "bad-path": "A path pattern does not begin with a slash, or has a star elsewhere than at its end.",
         "bad-prefix": "The prefix cannot hold the visitor's routes.",
+        "bad-wait": "A wait in milliseconds is below 0 or too long.",
         "bad-percent": "The share of visitors is not from 0 to 100.",
         "bad-network": "A trusted peer is not an address or a network.",
         "bad-header-name": "The header of client addresses is not a header's name.",

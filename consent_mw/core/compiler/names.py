@@ -20,7 +20,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 TABLES = (
     "site", "scope", "client_address", "geo", "clause", "purpose", "jurisdiction", "signal", "identifier", "cookie",
-    "vendor", "feature", "urls", "csp", "retention", "outbox",
+    "vendor", "feature", "urls", "csp", "consent_mode", "retention", "outbox",
 )  # fmt: skip
 """Every table that a policy may have."""
 

@@ -80,6 +80,7 @@ def _plain(before: Policy, after: Policy) -> Iterator[tuple[str, str, str, Direc
         ("site.shared_pages", lambda one: _flag(one.site.shared_pages)),
         ("client_address.header", lambda one: one.client_address.header),
         ("geo.databases", lambda one: _list(one.geo.databases)),
+        ("consent_mode", lambda one: _list([f"{name}={by}" for name, by in one.consent_mode.purposes.items()])),
         ("outbox.max_size", lambda one: str(one.outbox.max_size)),
         ("outbox.overflow", lambda one: one.outbox.overflow.value),
     ]

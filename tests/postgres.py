@@ -138,8 +138,11 @@ class Cluster:
         return False
 
     def _command(self, program: str, *arguments: str) -> list[str]:
-        drop = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
-        return [*drop, str(self._bin / program), *arguments]
+        # A server whose tests were killed goes as well.
+        command = ["setpriv", "--pdeathsig=INT"]
+        if os.getuid() == 0:
+            command += ["--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        return [*command, "--", str(self._bin / program), *arguments]
 
 
 @contextlib.contextmanager

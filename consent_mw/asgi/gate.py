@@ -183,7 +183,6 @@ class Gate:
             self.refusals.start()
             if self.store is not None:
                 await self._learn_keys(self.store, strict=strict)
-            await asyncio.to_thread(self.devices.prepare)
             self.statistics.start()
             self.inventory.start()
             self.started = True

@@ -37,10 +37,6 @@ class DeviceReader:
     def __init__(self) -> None:
         self._remembered = lru_cache(maxsize=AGENTS_KEPT)(_read)
 
-    def prepare(self) -> None:
-        """Load what reading needs, which takes a good part of a second, so that no visitor waits for it."""
-        self.read("Mozilla/5.0")
-
     def read(self, user_agent: str | bytes) -> Device:
         """What this User-Agent says; raw header bytes are taken as Latin-1. Never raises."""
         text = user_agent.decode("latin-1") if isinstance(user_agent, bytes) else user_agent

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from consent_mw import load_policy
@@ -76,26 +74,3 @@ def test_who_never_answered_has_the_decision_of_all_who_never_did(tmp_path: Path
         b"": False, b"session=a": False, b"session=b": False, answered: True
     }  # fmt: skip
     assert list(gate.rules.unanswered.values()) == [made[b""]]
-
-
-def test_what_reads_user_agents_is_loaded_before_the_first_visitor_comes(tmp_path: Path) -> None:
-    (tmp_path / "policy.toml").write_text(POLICY)
-    script = f"""
-import asyncio, sys
-from consent_mw import load_policy
-from consent_mw.asgi.gate import Gate
-from consent_mw.wire.token import Keyring
-
-async def main():
-    gate = Gate(load_policy("policy.toml"), Keyring([{KEY!r}]), "sqlite:///c.db")
-    before = "ua_parser" in sys.modules
-    await gate.start()
-    print(before, "ua_parser" in sys.modules)
-    await gate.stop(0)
-
-asyncio.run(main())
-"""
-    ran = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert ran.stdout == "False True\n", ran.stderr

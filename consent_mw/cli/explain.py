@@ -25,12 +25,13 @@ from consent_mw.core.explain import explain_cookie, sentences, state_with_rules
 from consent_mw.core.facts import Facts
 from consent_mw.core.policy import Policy
 from consent_mw.core.regions import COUNTRIES
+from consent_mw.core.terms import Whereabouts
 from consent_mw.core.whereabouts import SOMEWHERE_IN_EU, Location, Settled, settle
 from consent_mw.errors import PolicyError
 from consent_mw.wire.address import Trust, client_address
 from consent_mw.wire.cookies import Cookie, split_cookies
 from consent_mw.wire.industry import refusals
-from consent_mw.wire.log_line import read_log_line
+from consent_mw.wire.log_line import LogLine, read_log_line
 from consent_mw.wire.token import parse_keys
 from consent_mw.world.geo import Locator
 from consent_mw.world.policy_file import load_policy, parse_policy, profile_names, read_profile
@@ -59,9 +60,11 @@ def command(
     rules = Ruleset(policy)
     sent = [*(_header(one) for one in headers), *(_cookie(one) for one in cookies)]
     if line is not None:
-        ip, country, logged = _from_log(line, ip, country)
-        sent = [*logged, *sent]
-    place = _place(policy, ip, country, sent)
+        read = _logged(line)
+        sent = [*read.headers, *sent]
+        place = _place_of(read, policy, ip, country, sent)
+    else:
+        place = _place(policy, ip, country, sent)
     seen = observe(b"GET", b"/", sent)
     held = split_cookies(seen.all(b"cookie"))
     now = int(time.time())
@@ -108,16 +111,24 @@ def _place(policy: Policy, ip: str | None, country: str | None, sent: Headers) -
     return settle(Locator(policy.geo.databases).locate(client.address), readable, policy)
 
 
-def _from_log(line: str, ip: str | None, country: str | None) -> tuple[str | None, str | None, Headers]:
-    """Address, country and headers as this line of a log has them; what was given beside it counts more."""
+def _logged(line: str) -> LogLine:
     read = read_log_line(_bytes(line))
     if read is None:
         raise click.ClickException("--from-log is not a line of an access log that is known here")
+    return read
+
+
+def _place_of(read: LogLine, policy: Policy, ip: str | None, country: str | None, sent: Headers) -> Settled:
+    """Where the visitor of this line is: as was given beside it, else as the log says. Our own log has no address, and
+    says the jurisdiction itself."""
     if ip is not None or country is not None:
-        return ip, country, list(read.headers)
+        return _place(policy, ip, country, sent)
     if read.country:
-        return None, f"{read.country}-{read.region}" if read.region else read.country, list(read.headers)
-    return read.address or None, None, list(read.headers)
+        return _place(policy, None, f"{read.country}-{read.region}" if read.region else read.country, sent)
+    named = policy.jurisdiction(read.jurisdiction) if not read.address else None
+    return (
+        Settled(named, Whereabouts.LOCATED, None) if named is not None else _place(policy, read.address, None, sent)
+    )
 
 
 def _located(country: str) -> list[Location]:

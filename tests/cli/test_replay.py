@@ -141,6 +141,13 @@ def test_a_log_that_cannot_be_read_is_told(log: str, capsys: pytest.CaptureFixtu
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_explain_takes_a_line_of_our_own_log(capsys: pytest.CaptureFixture[str]) -> None:
+    line = json.dumps({"method": "GET", "path": "/", "status": 200, "jurisdiction": "elsewhere"})
+    assert run(["explain", "--policy", "a.toml", "--from-log", line, "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["jurisdiction"], told["purposes"]["analytics"]["reason"]) == ("elsewhere", "opt-out-default")
+
+
 def test_explain_takes_a_line_of_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     line = json.dumps({"ip": NEW_YORK, "method": "GET", "path": "/", "sec_gpc": "1"})
     assert run(["explain", "--policy", "a.toml", "--from-log", line, "--format", "json"]) == 0

@@ -119,8 +119,8 @@ def _logged(line: str) -> LogLine:
 
 
 def _place_of(read: LogLine, policy: Policy, ip: str | None, country: str | None, sent: Headers) -> Settled:
-    """Where the visitor of this line is: as was given beside it, else as the log says. Our own log has no address, and
-    says the jurisdiction itself."""
+    """Where the visitor of this line is: as was given beside it, else as the log says. Our own log has no address,
+    and says the jurisdiction itself."""
     if ip is not None or country is not None:
         return _place(policy, ip, country, sent)
     if read.country:

@@ -348,10 +348,13 @@ class Exchange:
         changed = self.enforcement is not bearing.enforcement or self._visit is not None or self.gate.failing
         if dated or len(replies) >= REPLIES_KEPT // each or changed:
             return
-        if reply.issues is not None:
+        if self._issued is not None:
             # An identifier is one visitor's alone: what is given again never has it.
-            rest = reply.fields[reply.issues + len(self._issued or ()) :]
-            reply = replace(reply, fields=[*reply.fields[: reply.issues], *rest])
+            own = {field[1] for field in reply.fields if field[1] in self._issued}
+            if len(own) != 1:
+                return
+            [place] = [index for index, field in enumerate(reply.fields) if field[1] in own]
+            reply = replace(reply, fields=[*reply.fields[:place], *reply.fields[place + 1 :]], issues=place)
         reply.rendered = {}
         replies[bearing] = reply
 
@@ -393,14 +396,12 @@ class Exchange:
         editing = page and self.editable
         edit, concerned = self._edit(answer, body) if editing else (None, None)
         apart = b"vary" in seen and self._told_apart(answer)
-        issues: int | None = None
         if sets or ours or apart or ((page or may_be) and not shared):
             fields = self._private(answer, hop, editing=editing, edit=edit)
             if page and not shared and (b"link" in seen or b"refresh" in seen):
                 fields = self.hints(fields)
             if sets:
                 fields += self._set_cookies(answer)
-            issues = len(fields) if self._issued is not None else None
             fields += [response_field(b"Set-Cookie", line) for line in ours]
             if page and not shared:
                 fields.append(self._current().tk)
@@ -409,7 +410,7 @@ class Exchange:
             fields = _public(answer, hop, told)
         self.gate.reporter.report(self, status, page)
         editor = None if edit is None else edit.editor
-        return Reply(fields, editor, pending, page=page, dropped=self._dropped, issues=issues, concerned=concerned)
+        return Reply(fields, editor, pending, page=page, dropped=self._dropped, concerned=concerned)
 
     def _edit(
         self, answer: ResponseHead, body: bytes | None

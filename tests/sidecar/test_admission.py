@@ -245,14 +245,19 @@ OPEN = POLICY.replace('regime = "opt-out"', 'regime = "opt-out"\nbanner = "none"
 """A policy by which a newcomer from New York gets an identifier, and no banner."""
 
 
-def test_an_identifier_is_given_to_each_newcomer_anew_and_to_nobody_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("csp", ["off", "enforce"])
+def test_an_identifier_is_given_to_each_newcomer_anew_and_to_nobody_else(tmp_path: Path, csp: str) -> None:
     origin = Origin()
-    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nSet-Cookie: session=2\r\nContent-Length: 2\r\n\r\nok"
+    page = b"HTTP/1.1 200 OK\r\nContent-Security-Policy: img-src 'self'\r\nContent-Type: text/html\r\n"
+    page += b"Set-Cookie: session=2\r\nContent-Length: 2\r\n\r\nok"
     origin.answer = lambda peer, head: peer.sendall(page)
     token = Keyring([KEY]).sign_identifier(bytes(16), int(time.time()) // 86_400).encode()
     bot = b"User-Agent: Googlebot/2.1 (+http://www.google.com/bot.html)\r\n"
     ahead, image = b"Sec-Purpose: prefetch\r\n", b"Sec-Fetch-Dest: image\r\n"
-    with a_sidecar(tmp_path, origin.port, policy=OPEN) as (_, port, _admin), connect(port) as peer:
+    with (
+        a_sidecar(tmp_path, origin.port, policy=OPEN + f'[csp]\nmode = "{csp}"\n') as (_, port, _admin),
+        connect(port) as peer,
+    ):
 
         def heads(number: int) -> list[bytes]:
             held = b"session=%d; __Host-vid=%b" % (number, token)

@@ -321,7 +321,7 @@ class Exchange:
         """What bears on the reply, until `alike_until` and for as long as the store does not fail; None where it is
         more than the decision and what was asked for."""
         enforcement = self.enforcement
-        if enforcement is None or self._visit is not None or self.route is not Route.FORWARD:
+        if enforcement is None or self.spoke or self.route is not Route.FORWARD:
             return None
         newcomer = enforcement.identifies and self.identifier is None
         if enforcement.shows or (newcomer and self.seen.speculative):
@@ -345,7 +345,7 @@ class Exchange:
         dated = any(field[0] == b"set-cookie" and b"expires" in field[1].lower() for field in answer.fields)
         each = REPLY_COSTS + sum(len(field[2]) for field in reply.fields)
         # What was looked at twice may have changed in between: a store fails in a thread of its own.
-        changed = self.enforcement is not bearing.enforcement or self._visit is not None or self.gate.failing
+        changed = self.enforcement is not bearing.enforcement or self.spoke or self.gate.failing
         if dated or len(replies) >= REPLIES_KEPT // each or changed:
             return
         if self._issued is not None:

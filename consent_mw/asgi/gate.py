@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from consent_mw.asgi.answers import Answers
 from consent_mw.asgi.banner import PageEdit, PageLinks, edit_page, edition
 from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.exchange import CONSENT_LASTS, Exchange
@@ -88,6 +89,7 @@ class Gate:
         self.assets = Assets()
         self.edition = edition(self.assets)
         self.devices = DeviceReader()
+        self.answers = Answers()
         self.limiter = Limiter()
         self.event_limiter = Limiter(EVENTS_AT_ONCE, EVENTS_PER_SECOND)
         self.refusals = Refusals(self)
@@ -151,6 +153,7 @@ class Gate:
             if self._in_force:
                 self.rules.forget()
             self.rules = rules
+            self.answers.forget()
             # A request that was read while the rules were made may have been read by the names of the old ones.
             forget_lines()
             self._in_force = True

@@ -14,8 +14,6 @@ from consent_mw.asgi.exchange import Exchange, Reply
 from consent_mw.asgi.gate import Gate
 from consent_mw.asgi.ruleset import Route
 from consent_mw.core.policy import Policy
-from consent_mw.wire.fields import CHANGED, request_level
-from consent_mw.wire.response_head import head_of
 from consent_mw.world.policy_file import load_policy
 
 Scope = MutableMapping[str, Any]
@@ -135,23 +133,24 @@ def _inner_scope(scope: Scope, exchange: Exchange) -> Scope:
 
 def _request_headers(scope: Scope, exchange: Exchange) -> list[tuple[bytes, bytes]]:
     """The request's headers as the app may see them."""
-    edited: list[tuple[bytes, bytes]] = []
+    edited: list[tuple[bytes, bytes]] = list(scope["headers"])
     filtered = exchange.enforcement is not None and exchange.rules.enforced
     placed = False
-    for pair in scope["headers"]:
-        lower, level = request_level(pair[0])
-        if level < CHANGED:
-            edited.append(pair)
-        elif lower == b"cookie" and filtered:
+    gone: list[int] = []
+    for index, lower in exchange.seen.changed:
+        name, value = edited[index]
+        if lower == b"cookie" and filtered:
             kept = None if placed else exchange.remaining_cookies()
             placed = True
-            if kept is not None:
-                edited.append((pair[0], kept))
         else:
-            value = exchange.changed_field(lower, pair[1])
-            if value is not None:
-                edited.append((pair[0], value))
-    edited.extend((field[0], field[1]) for field in exchange.announced())
+            kept = exchange.changed_field(lower, value)
+        if kept is None:
+            gone.append(index)
+        elif kept is not value:
+            edited[index] = (name, kept)
+    for index in reversed(gone):
+        del edited[index]
+    edited += [(field[0], field[1]) for field in exchange.announced()]
     return edited
 
 
@@ -163,7 +162,8 @@ def _wrap_send(send: Send, exchange: Exchange) -> Send:
         kind = message["type"]
         if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
             status = int(message.get("status", 101))
-            reply = exchange.respond(head_of(status, message.get("headers", ())))
+            head = exchange.gate.answers.head(status, message.get("headers", ()))
+            reply = exchange.respond_again(head) or exchange.respond(head)
             if reply.pending is not None:
                 await exchange.gate.settled(reply.pending)
             await send({**message, "headers": [(field[0], field[1]) for field in reply.fields]})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from consent_mw.wire.fields import NOTHING_REPEATED, PLAIN, request_level
+from consent_mw.wire.fields import observed
 from consent_mw.wire.signals import read_dnt, read_gpc
 
 _FRAMES: Final = frozenset({b"iframe", b"frame", b"embed", b"object", b"fencedframe"})
@@ -19,13 +19,15 @@ _NO_VALUES: Final[list[bytes]] = []
 class Observation:
     """What one request says. `seen` has the first value of each header that somebody looks at, by lower-case name;
     `repeated` all values of those that came more than once. `document`: a GET (or its HEAD) for a page (SPEC 4);
-    `frame`: for the document of a frame, which is gated like a page but is no visit."""
+    `frame`: for the document of a frame, which is gated like a page but is no visit. `changed`: the places and
+    names of the headers that may be changed, where they came as a list."""
 
-    __slots__ = ("document", "frame", "method", "path", "query", "repeated", "seen")
+    __slots__ = ("changed", "document", "frame", "method", "path", "query", "repeated", "seen")
 
     def __init__(
         self, method: bytes, target: bytes, seen: dict[bytes, bytes], repeated: dict[bytes, list[bytes]]
     ) -> None:
+        self.changed: Sequence[tuple[int, bytes]] = ()
         self.method = method
         self.path, _, self.query = target.partition(b"?")
         self.seen = seen
@@ -43,6 +45,7 @@ class Observation:
         """The same headers, asked with for another target."""
         other = Observation.__new__(Observation)
         other.path, _, other.query = target.partition(b"?")
+        other.changed = ()
         other.method, other.seen, other.repeated = self.method, self.seen, self.repeated
         other.document, other.frame = self.document, self.frame
         return other
@@ -99,19 +102,10 @@ class Observation:
 
 def observe(method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Observation:
     """What the raw headers of one request say."""
-    seen: dict[bytes, bytes] = {}
-    repeated = NOTHING_REPEATED
-    for name, value in headers:
-        lower, level = request_level(name)
-        if level == PLAIN:
-            continue
-        if lower not in seen:
-            seen[lower] = value
-            continue
-        if repeated is NOTHING_REPEATED:
-            repeated = {}
-        repeated.setdefault(lower, [seen[lower]]).append(value)
-    return Observation(method, target, seen, repeated)
+    seen, repeated, changed = observed(headers)
+    observation = Observation(method, target, seen, repeated)
+    observation.changed = changed
+    return observation
 
 
 def _accepts_html(values: Sequence[bytes]) -> bool:

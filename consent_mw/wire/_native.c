@@ -17,7 +17,7 @@ Rule: all that is remembered is bounded: by a Reader what is short and nothing t
 #include <string.h>
 
 /* Raised whenever what this file and native.py say to each other changes, so that no other build is taken for it. */
-#define VERSION 2
+#define VERSION 3
 
 /* As in fields.py and request_head.py, whose tests hold them together. */
 #define MOST_FIELDS 200
@@ -228,8 +228,7 @@ done:
 }
 
 /* Take note of a field that somebody looks at. `repeated` is made with the first that came before. */
-static int notice(PyObject *field, PyObject *seen, PyObject **repeated) {
-    PyObject *lower = PyTuple_GetItem(field, 0), *value = PyTuple_GetItem(field, 1);
+static int notice(PyObject *lower, PyObject *value, PyObject *seen, PyObject **repeated) {
     PyObject *before = PyDict_GetItemWithError(seen, lower);
     if (before == NULL) return PyErr_Occurred() ? -1 : PyDict_SetItem(seen, lower, value);
     Py_INCREF(before);
@@ -269,7 +268,10 @@ static PyObject *read_fields(Reader *self, const char *at, const char *end) {
         long level;
         PyObject *field = read_line(self, (Span){at, stop - at}, &level);
         if (field == NULL) goto done;
-        int failed = PyList_Append(fields, field) < 0 || (level != 0 && notice(field, seen, &repeated) < 0);
+        int failed = PyList_Append(fields, field) < 0;
+        if (!failed && level != 0) {
+            failed = notice(PyTuple_GetItem(field, 0), PyTuple_GetItem(field, 1), seen, &repeated);
+        }
         Py_DECREF(field);
         if (failed) goto done;
         at = stop;
@@ -531,6 +533,57 @@ static PyObject *named(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ss
     }
     if (found != NULL && PyErr_Occurred()) Py_CLEAR(found);
     return found;
+}
+
+/* --- requests, observed --- */
+
+/* The name and the value of one header; 0 for what is no pair of bytes. */
+static int is_pair(PyObject *pair, PyObject **name, PyObject **value) {
+    if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2) return 0;
+    *name = PyTuple_GetItem(pair, 0);
+    *value = PyTuple_GetItem(pair, 1);
+    return PyBytes_CheckExact(*name) && PyBytes_CheckExact(*value);
+}
+
+/* observe(headers, names, classify, nothing_repeated): what is seen, what came more than once, and the places and
+   names of what may be changed. None for what is unusual. `classify` may do what it likes, to the list as well. */
+static PyObject *observe(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
+    if (!has(count, 4)) return NULL;
+    if (!PyList_Check(args[0]) || !PyDict_Check(args[1])) Py_RETURN_NONE;
+    PyObject *seen = PyDict_New(), *changed = PyList_New(0), *repeated = NULL, *read = NULL;
+    int failed = seen == NULL || changed == NULL;
+    for (Py_ssize_t index = 0; !failed && index < PyList_Size(args[0]); index++) {
+        PyObject *pair = Py_NewRef(PyList_GetItem(args[0], index)), *name, *value;
+        if (!is_pair(pair, &name, &value)) {
+            Py_DECREF(pair);
+            read = Py_NewRef(Py_None);
+            break;
+        }
+        PyObject *found = PyDict_GetItemWithError(args[1], name);
+        if (found != NULL) {
+            Py_INCREF(found);
+        } else if (!PyErr_Occurred()) {
+            found = PyObject_CallFunctionObjArgs(args[2], name, NULL);
+        }
+        PyObject *lower = found == NULL ? NULL : PyTuple_GetItem(found, 0);
+        PyObject *number = lower == NULL ? NULL : PyTuple_GetItem(found, 1);
+        long level = number == NULL ? -1 : PyLong_AsLong(number);
+        failed = level < 0 ? -1 : level == 0 ? 0 : notice(lower, value, seen, &repeated);
+        if (!failed && level >= LEVEL_CHANGED) {
+            PyObject *place = PyLong_FromSsize_t(index);
+            failed = put(changed, place == NULL ? NULL : PyTuple_Pack(2, place, lower));
+            Py_XDECREF(place);
+        }
+        Py_XDECREF(found);
+        Py_DECREF(pair);
+    }
+    if (!failed && read == NULL) {
+        read = PyTuple_Pack(3, seen, repeated == NULL ? args[3] : repeated, changed);
+    }
+    Py_XDECREF(seen);
+    Py_XDECREF(changed);
+    Py_XDECREF(repeated);
+    return read;
 }
 
 /* --- requests, forwarded --- */
@@ -1010,6 +1063,7 @@ static PyType_Spec Known_spec = {
 static PyMethodDef functions[] = {
     {"render", (PyCFunction)(void (*)(void))render, METH_FASTCALL, NULL},
     {"named", (PyCFunction)(void (*)(void))named, METH_FASTCALL, NULL},
+    {"observe", (PyCFunction)(void (*)(void))observe, METH_FASTCALL, NULL},
     {"forward", (PyCFunction)(void (*)(void))forward, METH_FASTCALL, NULL},
     {"pieces_named", (PyCFunction)(void (*)(void))pieces_named, METH_FASTCALL, NULL},
     {"remaining", (PyCFunction)(void (*)(void))remaining, METH_FASTCALL, NULL},

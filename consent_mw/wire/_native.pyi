@@ -25,6 +25,13 @@ class Known(PlainKnown[V]): ...
 
 def render(first_line: bytes, fields: Fields, /) -> bytes: ...
 def named(fields: Fields, name: bytes, /) -> Fields: ...
+def observe(
+    headers: object,
+    names: dict[bytes, tuple[bytes, int]],
+    classify: Callable[[bytes], tuple[bytes, int]],
+    nothing_repeated: dict[bytes, list[bytes]],
+    /,
+) -> tuple[dict[bytes, bytes], dict[bytes, list[bytes]], list[tuple[int, bytes]]] | None: ...
 def forward(
     first_line: bytes,
     fields: Fields,

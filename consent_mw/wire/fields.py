@@ -7,7 +7,7 @@ Source: RFC 9110 5, RFC 9112 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from consent_mw.wire.native import native
@@ -197,6 +197,32 @@ def notice(fields: Fields) -> tuple[dict[bytes, bytes], dict[bytes, list[bytes]]
                 repeated = {}
             repeated.setdefault(lower, [seen[lower]]).append(value)
     return seen, repeated
+
+
+def observed(
+    headers: Sequence[tuple[bytes, bytes]],
+) -> tuple[dict[bytes, bytes], dict[bytes, list[bytes]], list[tuple[int, bytes]]]:
+    """What `notice` says of these headers, and the places and (lower-case) names of those that may be changed."""
+    if native is not None:
+        read = native.observe(headers, _request_names, request_level, NOTHING_REPEATED)
+        if read is not None:
+            return read
+    seen: dict[bytes, bytes] = {}
+    repeated = NOTHING_REPEATED
+    changed: list[tuple[int, bytes]] = []
+    for index, (name, value) in enumerate(headers):
+        lower, level = request_level(name)
+        if level == PLAIN:
+            continue
+        if level >= CHANGED:
+            changed.append((index, lower))
+        if lower not in seen:
+            seen[lower] = value
+            continue
+        if repeated is NOTHING_REPEATED:
+            repeated = {}
+        repeated.setdefault(lower, [seen[lower]]).append(value)
+    return seen, repeated, changed
 
 
 def reserved(lower: bytes) -> bool:

@@ -57,6 +57,13 @@ def calls(core: ModuleType) -> list[Callable[[], object]]:
     made.append(lambda: core.remaining(jar, {b"a": True}, lambda name: name == b"long"))
     made.append(lambda: core.remaining(jar, {}, lambda name: 1 / 0))
     made.append(reader.forget)
+    pairs = [(b"Host", b"a"), (b"Cookie", b"a=1"), (b"cookie", b"b=2"), (b"cookie", b"c"), (b"X-New", b"y" * 600)]
+    observed = [pairs, pairs * 40, [*pairs, (b"a",)], [*pairs, [b"a", b"b"]], [(b"a", "b")], (), [], [1]]
+    made += [
+        lambda raw=raw: core.observe(raw, fields._request_names, fields.request_level, fields.NOTHING_REPEATED)
+        for raw in observed
+    ]
+    made += [lambda: core.observe(pairs, {}, lambda name: (name, -1), {}), lambda: core.observe(pairs, {}, len, {})]
     table = core.Known(3, 1)
     made += [lambda raw=raw: table.keep(raw, [raw], 1, raw) for raw in (b"", b"a" * 700, b"b" * 40, b"c", b"d")]
     asked = [b"GET / HTTP/1.1\r\n" + b"a" * 700, b"GET / HTTP/1.1\r\nb", b"c\r\n\r\nx", b"c\r\n\r\n", b"\r\n\r\n\r"]

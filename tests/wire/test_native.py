@@ -49,6 +49,33 @@ def hears_alike(raw: bytes) -> bool:
     return read is not None
 
 
+# headers
+
+
+NAMES = st.sampled_from(
+    [b"Host", b"host", b"Cookie", b"cookie", b"Accept", b"X-A", b"range", b"Sec-GPC", b"x_y", b""]
+)
+
+
+@MANY
+@given(st.lists(st.tuples(NAMES, st.binary(max_size=9)), max_size=12))
+def test_headers_are_observed_alike(headers: list[tuple[bytes, bytes]]) -> None:
+    assert core is not None
+    native_read = core.observe(headers, fields._request_names, fields.request_level, fields.NOTHING_REPEATED)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fields, "native", None)
+        read = fields.observed(headers)
+    assert native_read == read
+    assert native_read is not None
+    assert (native_read[1] is fields.NOTHING_REPEATED) == (read[1] is fields.NOTHING_REPEATED)
+
+
+@pytest.mark.parametrize("headers", [((b"a", b"b"),), [[b"a", b"b"]], [(b"a",)], [("a", "b")], [(b"a", bytearray())]])
+def test_headers_that_are_no_list_of_pairs_of_bytes_are_left_to_python(headers: object) -> None:
+    assert core is not None
+    assert core.observe(headers, fields._request_names, fields.request_level, fields.NOTHING_REPEATED) is None
+
+
 # heads
 
 

@@ -163,7 +163,7 @@ def _wrap_send(send: Send, exchange: Exchange) -> Send:
         if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
             status = int(message.get("status", 101))
             head = exchange.gate.answers.head(status, message.get("headers", ()))
-            reply = exchange.respond_again(head) or exchange.respond(head)
+            reply = exchange.respond_again(head, b"") or exchange.respond(head)
             if reply.pending is not None:
                 await exchange.gate.settled(reply.pending)
             await send({**message, "headers": [(field[0], field[1]) for field in reply.fields]})

@@ -17,7 +17,7 @@ Rule: all that is remembered is bounded: by a Reader what is short and nothing t
 #include <string.h>
 
 /* Raised whenever what this file and native.py say to each other changes, so that no other build is taken for it. */
-#define VERSION 3
+#define VERSION 4
 
 /* As in fields.py and request_head.py, whose tests hold them together. */
 #define MOST_FIELDS 200
@@ -828,9 +828,11 @@ static int keep(Known *self, Kept one) {
             PyErr_NoMemory();
             place = &one;
         } else {
-            gone = self->kept[OLD];
-            self->kept[OLD] = self->kept[YOUNG];
-            self->counts[OLD] = self->counts[YOUNG];
+            if (self->kept[YOUNG] != NULL) {
+                gone = self->kept[OLD];
+                self->kept[OLD] = self->kept[YOUNG];
+                self->counts[OLD] = self->counts[YOUNG];
+            }
             self->kept[YOUNG] = fresh;
             self->counts[YOUNG] = 0;
         }
@@ -977,6 +979,16 @@ static PyObject *Known_once(Known *self, PyObject *head) {
     return PyBool_FromLong(before);
 }
 
+static PyObject *Known_age(Known *self, PyObject *Py_UNUSED(none)) {
+    Kept *gone = self->kept[OLD];
+    self->kept[OLD] = self->kept[YOUNG];
+    self->counts[OLD] = self->counts[YOUNG];
+    self->kept[YOUNG] = NULL;
+    self->counts[YOUNG] = 0;
+    let_go(gone, self->mask);
+    Py_RETURN_NONE;
+}
+
 static PyObject *Known_clear(Known *self, PyObject *Py_UNUSED(none)) {
     for (int generation = YOUNG; generation <= OLD; generation++) {
         Kept *gone = self->kept[generation];
@@ -1041,6 +1053,7 @@ static PyMethodDef Known_methods[] = {
     {"once", (PyCFunction)Known_once, METH_O, NULL},
     {"request", (PyCFunction)(void (*)(void))Known_request, METH_FASTCALL, NULL},
     {"answer", (PyCFunction)Known_answer, METH_O, NULL},
+    {"age", (PyCFunction)Known_age, METH_NOARGS, NULL},
     {"clear", (PyCFunction)Known_clear, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

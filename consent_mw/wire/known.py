@@ -63,6 +63,10 @@ class PlainKnown(Generic[V]):
         found = self._kept.get(head) if end else None
         return None if found is None or found[1] != len(body) else (found[0], body)
 
+    def age(self) -> None:
+        """Forget what has not been asked for since the last time."""
+        self._kept.age()
+
     def clear(self) -> None:
         """Know nothing."""
         self._kept.clear()

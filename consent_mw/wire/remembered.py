@@ -44,6 +44,11 @@ class Remembered(Generic[K, V]):
         self._young.pop(key, None)
         self._old.pop(key, None)
 
+    def age(self) -> None:
+        """Forget what has not been asked for since the last time."""
+        self._old = self._young
+        self._young = {}
+
     def clear(self) -> None:
         """Remember nothing."""
         self._young = {}

@@ -36,6 +36,9 @@ FLUSHED_WITHIN = 30.0
 
 MOST_LEFT_READS = 64
 HEADS_KEPT = 512
+HEADS_AGE = 4
+"""Bound of the heads that are remembered, twice; seconds after which one that was not seen goes at the latest, twice:
+most say the time, and never come again."""
 LONGEST_HEAD_KEPT = 4096
 
 NEVER_WHOLE = -3
@@ -117,6 +120,7 @@ class Pool:
         self._open = 0
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
         self._context = ssl.create_default_context() if upstream.secure else None
+        self._swept = 0
         self._heads: PlainKnown[ResponseHead] = known(HEADS_KEPT)
 
     def take(self) -> Connection | None:
@@ -226,6 +230,9 @@ class Pool:
             connection.aged += 1
         while self._idle and self._idle[0].aged > IDLE_KEPT:
             self._idle.popleft().close()
+        self._swept += 1
+        if self._swept % HEADS_AGE == 0:
+            self._heads.age()
 
     def close(self) -> None:
         """Close every idle connection."""

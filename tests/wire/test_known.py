@@ -94,6 +94,19 @@ def test_what_was_not_asked_for_lately_goes_first(table: PlainKnown[object]) -> 
     assert [table.get(b"%d" % number) for number in (1, 20, 39)] == [None, None, 39]
 
 
+def test_what_was_not_asked_for_between_two_ageings_is_forgotten(table: PlainKnown[object]) -> None:
+    table.age()
+    table.keep(b"a", 1, 0, b"")
+    table.keep(b"b", 2, 0, b"")
+    for _ in range(3):
+        table.age()
+        assert table.get(b"a") == 1
+    assert (table.get(b"b"), len(table)) == (None, 1) or (table.get(b"b"), len(table)) == (None, 2)
+    table.age()
+    table.age()
+    assert (table.get(b"a"), len(table)) == (None, 0)
+
+
 def test_nothing_is_known_once_it_is_cleared(table: PlainKnown[object]) -> None:
     table.keep(b"a", 1, 0, b"")
     table.clear()

@@ -1,7 +1,7 @@
 """What a page view's event costs on the request path, in the store's writer and in delivery; what a dead vendor does.
 
-Run: `make bench-events`; BENCH="--outage 1000000" is the long form. All of it in one run, and in one process but for
-the vendor: absolute figures are the machine's, so compare within a run.
+Run: `make bench-events`; BENCH="--outage 1000000" is the long form. All of it in one process but for the vendor, which
+keeps to a core of its own: absolute figures are the machine's, so compare within a run.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from consent_mw.sidecar.front import SEARCHED_AFTER
 from consent_mw.wire.response_head import head_of
 from consent_mw.wire.token import Keyring
 from consent_mw.world.policy_file import load_policy
+from report import Part, Table, Target, arguments, ratio_of
 
 KEY = "a key of the benchmark, long enough"
 VISITORS = 5000
@@ -161,13 +162,21 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * 4096 / 1e6
 
 
-async def costs(folder: Path, kind: str, port: int, events: int) -> None:
+async def costs(table: Table, folder: Path, kind: str, port: int, events: int, rounds: int) -> None:
     """CPU per event of each part."""
     without = await Bench.started(folder, "", f"plain-{kind}")
     with_it = await Bench.started(folder, VENDOR.format(kind=kind, port=port), f"events-{kind}")
     for bench in (without, with_it):
         bench.ask(2 * VISITORS)
     await with_it.delivered()
+    for _ in range(rounds):
+        await cost(table, kind, without, with_it, events // rounds)
+    await without.gate.stop(0)
+    await with_it.gate.stop(0)
+
+
+async def cost(table: Table, kind: str, without: Bench, with_it: Bench, events: int) -> None:
+    """One round of `costs`."""
     plain: list[float] = []
     busy: list[float] = []
     whole, loop, writer = time.process_time(), time.thread_time(), with_it.writer()
@@ -180,15 +189,14 @@ async def costs(folder: Path, kind: str, port: int, events: int) -> None:
     loop = time.thread_time() - loop - sum(plain) - sum(busy)
     whole = time.process_time() - whole - 2 * sum(plain)
     path = (statistics.median(busy) - statistics.median(plain)) / SLICE
-    print(
-        f"{kind:10} {statistics.median(plain) / SLICE * 1e6:8.2f} {path * 1e6:14.2f} {writer / events * 1e6:8.2f} "
-        f"{loop / events * 1e6:10.2f} {whole / events * 1e6:8.2f}"
-    )
-    await without.gate.stop(0)
-    await with_it.gate.stop(0)
+    table.add(kind, "page µs", statistics.median(plain) / SLICE * 1e6)
+    table.add(kind, "+ event µs", path * 1e6)
+    table.add(kind, "store's writer µs", writer / events * 1e6)
+    table.add(kind, "delivery µs", loop / events * 1e6)
+    table.add(kind, "all µs", whole / events * 1e6)
 
 
-async def sustained(folder: Path, port: int, rate: int, seconds: float) -> None:
+async def sustained(table: Table, folder: Path, port: int, rate: int, seconds: float) -> None:
     """Whether a rate is kept up: what is committed, how late, and how late the event loop is beside it."""
     for name, vendor in (("without events", ""), ("with events", VENDOR.format(kind="segment", port=port))):
         bench = await Bench.started(folder, vendor, f"rate-{len(name)}")
@@ -208,35 +216,33 @@ async def sustained(folder: Path, port: int, rate: int, seconds: float) -> None:
         late.sort()
         p50, p99 = (late[int(len(late) * share)] * 1e3 for share in (0.5, 0.99))
         asked = bench.asked - VISITORS
-        print(
-            f"{name:16} {asked / took:8.0f}/s of {rate}/s, {waits} not yet delivered, {cpu / took * 100:4.0f} % of a "
-            f"core, loop wakes late by p50 {p50:.2f} ms, p99 {p99:.2f} ms"
-        )
-        lost = bench.gate.counts["event_lost"]
-        if lost:
-            print(f"  {lost} events lost")
+        told = {"a second": asked / took, "not yet delivered": waits, "% of a core": cpu / took * 100}
+        told |= {"loop late p50 ms": p50, "loop late p99 ms": p99, "lost": bench.gate.counts["event_lost"]}
+        for column, value in told.items():
+            table.add(name, column, value)
         await bench.gate.stop(0)
 
 
-async def outage(folder: Path, events: int) -> None:
+async def outage(table: Table, folder: Path, events: int) -> None:
     """Memory while a vendor is down, and when it is back."""
     first = Sink()
     first.end()
     bench = await Bench.started(folder, VENDOR.format(kind="segment", port=first.port), "outage")
     bench.ask(VISITORS)
     await asyncio.sleep(0.2)
-    print(f"{'queued':>10} {'RSS MB':>8} {'events/s':>9} {'writer µs':>10}")
-    for _ in steps(events):
+    for part in steps(events):
         began, writer = time.monotonic(), bench.writer()
         for _ in range(events // 5 // SLICE):
             bench.ask(SLICE)
             await asyncio.sleep(0.0001)
             if bench.asked % 5000 < SLICE:
                 await bench.kept()
-        queued = await bench.pending()
+        await bench.pending()
         took, number = time.monotonic() - began, events // 5
-        cost = (bench.writer() - writer) / number * 1e6
-        print(f"{queued:10} {resident():8.1f} {number / took:9.0f} {cost:10.2f}")
+        row = f"{part + events // 5:,} queued"
+        table.add(row, "MB resident", resident())
+        table.add(row, "a second", number / took)
+        table.add(row, "store's writer µs", (bench.writer() - writer) / number * 1e6)
     queued = await bench.pending()
     again = Sink(first.port)
     began = time.monotonic()
@@ -245,7 +251,9 @@ async def outage(folder: Path, events: int) -> None:
         highest = max(highest, resident())
         await asyncio.sleep(0.5)
     took = time.monotonic() - began
-    print(f"back: {queued} delivered in {took:.1f} s ({queued / took:.0f}/s), at most {highest:.1f} MB")
+    row = f"vendor is back: {queued:,} delivered"
+    table.add(row, "MB resident", highest)
+    table.add(row, "a second", queued / took)
     await bench.gate.stop(0)
     again.end()
 
@@ -255,31 +263,45 @@ def steps(events: int) -> Iterator[int]:
     yield from range(0, events, events // 5)
 
 
-async def main(options: argparse.Namespace) -> None:
-    """Measure and print."""
+async def measured(part: Part, options: argparse.Namespace) -> None:
+    """Fill the part's tables."""
     os.environ.setdefault("CONSENT_MW_LEDGER_KEY", "a-key-of-the-ledger-of-the-benchmark")
+    columns = {"page µs": 2, "+ event µs": 2, "store's writer µs": 2, "delivery µs": 2, "all µs": 2}
+    each = part.table("CPU of an event, by kind of vendor", columns, "all µs")
+    columns = {"a second": 0, "not yet delivered": 0, "% of a core": 0, "loop late p50 ms": 2, "loop late p99 ms": 2}
+    kept = part.table(f"{options.rate:,} pages a second", {**columns, "lost": 0}, "% of a core")
+    down = part.table("vendor is down", {"MB resident": 1, "a second": 0, "store's writer µs": 2}, "MB resident")
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder, sink = Path(name), Sink()
         # As `consent-mw serve` does once it has started.
         gc.freeze()
         gc.set_threshold(*SEARCHED_AFTER)
         try:
-            print(f"{'vendor':10} {'page µs':>8} {'+ event path':>14} {'writer':>8} {'delivery':>10} {'all':>8}")
-            await costs(folder, "segment", sink.port, options.events)
-            await costs(folder, "webhook", sink.port, options.events // 10)
-            print()
-            await sustained(folder, sink.port, options.rate, options.seconds)
-            print()
-            await outage(folder, options.outage)
+            await costs(each, folder, "segment", sink.port, options.events, options.rounds)
+            await costs(each, folder, "webhook", sink.port, options.events // 10, options.rounds)
+            await sustained(kept, folder, sink.port, options.rate, options.seconds)
+            await outage(down, folder, options.outage)
         finally:
             sink.end()
+    first, last = (down.figure(f"{options.outage // 5 * step:,} queued", "MB resident") for step in (1, 5))
+    text = f"memory with {options.outage:,} events waiting, to a fifth of them"
+    part.targets.append(Target(text, ratio_of(last, first), 1.25, at_least=False))
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main() -> int:
+    """Measure, print and write."""
+    parser = arguments(__doc__)
     parser.add_argument("--events", type=int, default=40_000, help="of the first table")
     parser.add_argument("--rate", type=int, default=10_000, help="events a second to keep up")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--outage", type=int, default=200_000, help="events queued while the vendor is down")
     parser.add_argument("--folder", help="where the store's file is put (default: the system's temporary folder)")
-    uvloop.run(main(parser.parse_args()))
+    options = parser.parse_args()
+    part = Part("events", "Page views as events")
+    uvloop.run(measured(part, options))
+    part.finish(options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

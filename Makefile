@@ -4,7 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 NATIVE := consent_mw/wire/_native.c consent_mw/wire/_html.c tests/packaging/native_core.py
 
-.PHONY: demo test lint types layers unit test-pure wire-pure debian clean fuzz bench bench-events bench-sidecar bench-memory bench-content screenshots
+# The parts of `make bench`, in their order; `make bench-sidecar` and the like run one.
+BENCHES := $(addprefix bench-,middleware service sidecar events content growth tools memory)
+
+.PHONY: demo test lint types layers unit test-pure wire-pure debian clean fuzz bench $(BENCHES) screenshots
 
 demo: $(VENV)/.runs
 	$(BIN)/consent-mw demo $(if $(DRIVE),--drive $(DRIVE)) $(if $(PORT),--port $(PORT))
@@ -34,27 +37,16 @@ test-pure: $(VENV)/.tests
 fuzz: $(VENV)/.tests
 	CONSENT_MW_FUZZ=20000 $(BIN)/python -m pytest tests/fuzz
 
-# Measures the middleware's cost in pairs, with and without it (a minute).
-bench: $(VENV)/.runs
-	$(BIN)/python benchmarks/middleware.py
-
-# Measures what a page view's event costs, and what a dead vendor does (a minute). BENCH="--outage 1000000" is longer.
-bench-events: $(VENV)/.runs
-	$(BIN)/python benchmarks/events.py $(BENCH)
-
-# Measures the sidecar beside its peers (some minutes; wrk, nginx and others from Debian). BENCH="--rounds 3" and the like.
-bench-sidecar: $(VENV)/.bench
+# Measures everything that is claimed of speed, beside its peers, which come from Debian and PyPI: some ten minutes. What
+# was found is in benchmarks/results.json and benchmarks/plots/.
+bench: $(VENV)/.bench
 	@sh benchmarks/debian.sh
-	$(BIN)/python benchmarks/sidecar.py $(BENCH)
+	$(BIN)/python benchmarks/run.py
 
-# Whether the sidecar's memory stays flat over a million distinct visitors (some minutes). BENCH="--requests 200000" is quicker.
-bench-memory: $(VENV)/.bench
+# Measures one part again; the others' figures stay. It takes options: BENCH="--rounds 9" and the like.
+$(BENCHES): $(VENV)/.bench
 	@sh benchmarks/debian.sh
-	$(BIN)/python benchmarks/memory.py $(BENCH)
-
-# What it costs to gate a page, to put a banner in and to compress it again, by size and by coding (half a minute).
-bench-content: $(VENV)/.runs
-	$(BIN)/python benchmarks/content.py
+	$(BIN)/python benchmarks/run.py $(patsubst bench-%,%,$@) $(BENCH)
 
 # Takes the pictures of README anew (half a minute).
 screenshots: $(VENV)/.tests debian

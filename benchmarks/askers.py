@@ -15,10 +15,10 @@ from time import time
 from typing import Final
 
 import itsdangerous
+from visitors import ACCEPT, CHROME, DAY, FIREFOX, REVISION, SYSTEMS
 
 from consent_mw.core.consent import Consent
 from consent_mw.wire.token import Keyring
-from visitors import ACCEPT, CHROME, DAY, FIREFOX, REVISION, SYSTEMS
 
 KEY: Final = "the signing key of the benchmarks"
 COOKIE_BYTES: Final = 600
@@ -103,7 +103,9 @@ class Askers:
             pairs.append(f"__Host-vid={token}")
         if self._kind.answered:
             at = self._now - number % DAY
-            said = Consent({"analytics": True, "cross_site": True}, at, REVISION, f"{number:022d}", REVISION, issued=at)
+            said = Consent(
+                {"analytics": True, "cross_site": True}, at, REVISION, f"{number:022d}", REVISION, issued=at
+            )
             pairs.append(f"__Host-consent={self._keys.sign_consent(said)}")
         room = COOKIE_BYTES - len("; ".join([*pairs, "cart="]))
         return "; ".join([*pairs, "cart=" + "c" * max(0, room)])

@@ -19,7 +19,7 @@ PROGRAMS = (
     ("caddy", ("caddy", "version")),
     ("wrk", ("wrk", "-v")),
 )
-PACKAGES = ("uvloop", "httptools", "uvicorn", "starlette", "httpx", "aiohttp")
+PACKAGES = ("uvloop", "httptools", "granian", "uvicorn", "starlette", "httpx", "aiohttp")
 
 
 @dataclass(frozen=True, slots=True)

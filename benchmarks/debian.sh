@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what `make bench-sidecar` measures with and against. Says what it cannot install; that row is then skipped.
+# Installs what `make bench` measures with and against. Says what it cannot install; that row is then skipped.
 set -u
 wanted="wrk nginx libnginx-mod-http-geoip2 haproxy caddy"
 missing=""

@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
+from report import Part, Table, Target, arguments, ratio_of
 
 from consent_mw.asgi.gate import Gate
 from consent_mw.sidecar.front import SEARCHED_AFTER
 from consent_mw.wire.response_head import head_of
 from consent_mw.wire.token import Keyring
 from consent_mw.world.policy_file import load_policy
-from report import Part, Table, Target, arguments, ratio_of
 
 KEY = "a key of the benchmark, long enough"
 VISITORS = 5000

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from askers import GERMAN, KEY, Askers, Kind
-from consent_mw import ConsentMiddleware
 from machine import HERE, fill
 from middleware import scope_of, spent
 from report import Part, Target, arguments, ratio_of
+
+from consent_mw import ConsentMiddleware
 
 AGAIN, FIRST = "again µs", "first time µs"
 COUNT = 500
@@ -41,7 +42,38 @@ regions = ["{1}"]
 regime  = "opt-in"
 banner  = "none"
 """
-COUNTRIES = "BR CA AU JP IN MX AR CL CO PE ZA NG KE EG MA TN TR UA GE AM KZ UZ TH VN PH ID MY SG KR TW".split()
+COUNTRIES = [
+    "BR",
+    "CA",
+    "AU",
+    "JP",
+    "IN",
+    "MX",
+    "AR",
+    "CL",
+    "CO",
+    "PE",
+    "ZA",
+    "NG",
+    "KE",
+    "EG",
+    "MA",
+    "TN",
+    "TR",
+    "UA",
+    "GE",
+    "AM",
+    "KZ",
+    "UZ",
+    "TH",
+    "VN",
+    "PH",
+    "ID",
+    "MY",
+    "SG",
+    "KR",
+    "TW",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,9 @@ CASES = {
     "**ours**: page, tokens verified the first time": Case(Kind("/plain/articles/7", answered=True), STRANGERS),
     NEW: Case(Kind("/plain/articles/7", known=False), STRANGERS),
     "**ours**: opt-in page, no answer, no banner": Case(Kind("/plain/articles/7", GERMAN, known=False)),
-    "**ours**: opt-in page, no answer, banner put in and coded": Case(Kind("/asking/articles/7", GERMAN, known=False)),
+    "**ours**: opt-in page, no answer, banner put in and coded": Case(
+        Kind("/asking/articles/7", GERMAN, known=False)
+    ),
     SESSION: Case(Kind("/session/articles/7")),
     "BaseHTTPMiddleware, reads a cookie, sets a field": Case(Kind("/base/articles/7")),
     HAND: Case(Kind("/hand/articles/7"), slow=True),
@@ -98,7 +100,9 @@ def main() -> int:
     except BenchmarkError as error:
         part.skipped["under a server"] = str(error)
     judge(part)
-    part.notes.append(f"What page views with an event cost has its delivery to a vendor in it. Rounds: {options.rounds}.")
+    part.notes.append(
+        f"What page views with an event cost has its delivery to a vendor in it. Rounds: {options.rounds}."
+    )
     part.finish(options.out)
     return 0
 

@@ -44,9 +44,10 @@ def charts(part: dict[str, Any]) -> Iterator[tuple[str, Bars]]:
             yield f"{part['title']}, {table['title']}: {table['plotted']}", rows
     else:
         rows = [(TITLES.get(row["name"], row["name"]), row["cpu_us"]) for row in part["rows"]]
-        yield "Reverse proxies: CPU µs of a request", [
-            (name, [one for one in series if one is not None]) for name, series in rows
-        ]
+        yield (
+            "Reverse proxies: CPU µs of a request",
+            [(name, [one for one in series if one is not None]) for name, series in rows],
+        )
 
 
 def drawn(title: str, bars: Bars) -> str:

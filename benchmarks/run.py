@@ -28,7 +28,6 @@ WITHIN = 3600.0
 RESULTS = HERE / "results.json"
 PLOTS = HERE / "plots"
 
-
 PARTS: dict[str, tuple[str, ...]] = {
     "middleware": ("middleware.py", "--rounds", "3"),
     "service": ("service.py", "--rounds", "3"),
@@ -50,13 +49,17 @@ def main() -> int:
     unknown = set(options.parts) - set(PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if more and len(options.parts) != 1:
+        parser.error(f"{more[0]} is for one part, and none or several are named")
     failed = [name for name in options.parts or PARTS if not ran(name, more)]
     found = kept()
     print("\n" + "\n".join(verdicts(found)))
     PLOTS.mkdir(exist_ok=True)
     for name, svg in plots_of(found).items():
         (PLOTS / f"{name}.svg").write_text(svg, "utf-8")
-    print(f"\nwritten to {RESULTS} and {PLOTS}; into README by: python benchmarks/table.py {RESULTS} --into README.md")
+    print(
+        f"\nwritten to {RESULTS} and {PLOTS}; into README by: python benchmarks/table.py {RESULTS} --into README.md"
+    )
     if failed:
         sys.stderr.write(f"could not be measured: {', '.join(failed)}\n")
     return int(bool(failed))

@@ -41,7 +41,10 @@ def main() -> int:
     try:
         with open_bench() as bench:
             written(bench)
-            for title, server in (("through the sidecar", _sidecar(bench)), ("mounted, under granian", _mounted(bench))):
+            for title, server in (
+                ("through the sidecar", _sidecar(bench)),
+                ("mounted, under granian", _mounted(bench)),
+            ):
                 try:
                     measured(part, title, server, bench, options)
                 except BenchmarkError as error:

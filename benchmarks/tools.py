@@ -16,14 +16,15 @@ import time
 from pathlib import Path
 
 from askers import KEY
+from growth import Size, policy_of
+from report import Part, Table, Target, arguments, ratio_of
+
 from consent_mw import load_policy
 from consent_mw.asgi.gate import Gate
 from consent_mw.core.ledger import choice
 from consent_mw.wire.ledger import Book
 from consent_mw.wire.token import Keyring
 from consent_mw.world.store import ReceiptRow, open_store
-from growth import Size, policy_of
-from report import Part, Table, Target, arguments, ratio_of
 
 RULES = (10, 100, 1_000)
 LINE = '{0} - - [01/Jul/2026:12:{1:02d}:{2:02d} +0000] "GET {3} HTTP/1.1" 200 2326 "https://www.example.com/" "{4}"\n'
@@ -60,7 +61,9 @@ def main() -> int:
 
 def policies(part: Part, folder: Path, rounds: int) -> None:
     """Milliseconds of CPU to load a policy and to put it in force in the place of another."""
-    table = part.table("policy", {"load ms": 1, "ms until it is in force": 1, "ms in which nothing is decided": 3}, "load ms")
+    table = part.table(
+        "policy", {"load ms": 1, "ms until it is in force": 1, "ms in which nothing is decided": 3}, "load ms"
+    )
     gate = Gate(load_policy(policy_of(Size(), folder)), Keyring([KEY]))
     for rules in RULES:
         row = f"{rules:,} rules of cookies"

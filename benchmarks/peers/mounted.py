@@ -26,7 +26,39 @@ from consent_mw import ConsentMiddleware
 FOLDER = Path(os.environ["MOUNTED_FOLDER"])
 KEY = os.environ["MOUNTED_KEY"]
 OPT_IN = frozenset(
-    "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE IS LI NO GB".split()
+    [
+        "AT",
+        "BE",
+        "BG",
+        "HR",
+        "CY",
+        "CZ",
+        "DK",
+        "EE",
+        "FI",
+        "FR",
+        "DE",
+        "GR",
+        "HU",
+        "IE",
+        "IT",
+        "LV",
+        "LT",
+        "LU",
+        "MT",
+        "NL",
+        "PL",
+        "PT",
+        "RO",
+        "SK",
+        "SI",
+        "ES",
+        "SE",
+        "IS",
+        "LI",
+        "NO",
+        "GB",
+    ]
 )
 PURPOSES = {"session": "essential", "csrf_token": "essential", "cart": "essential", "ad_id": "cross_site"}
 PAGE = (Path(__file__).parent / "page.html").read_bytes()

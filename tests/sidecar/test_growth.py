@@ -1,4 +1,4 @@
-"""What a policy holds does not show on the request path: with ten times of it a request takes the same instructions."""
+"""What a policy holds does not show on the request path: with ten times of it a request takes as many instructions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,27 @@ from consent_mw.wire.token import Keyring
 from tests.journeys.site import BERLIN, KEY, POLICY
 from tests.sidecar.test_instructions import ANSWER, BROWSER, DAY, Counter, Ends, scope_of
 
-COUNTRIES = ("BR", "CA", "AU", "JP", "IN", "MX", "AR", "CL", "CO", "PE", "ZA", "NG", "KE", "EG", "MA", "TN", "TR", "UA", "GE")
+COUNTRIES = (
+    "BR",
+    "CA",
+    "AU",
+    "JP",
+    "IN",
+    "MX",
+    "AR",
+    "CL",
+    "CO",
+    "PE",
+    "ZA",
+    "NG",
+    "KE",
+    "EG",
+    "MA",
+    "TN",
+    "TR",
+    "UA",
+    "GE",
+)
 VENDOR = '[vendor.v{0}]\nkind = "webhook"\npurpose = "{1}"\nendpoint = "http://127.0.0.1:9/in"\nfields = ["event"]\n'
 COOKIE = '[[cookie]]\nname = "{0}"\npurpose = "analytics"\n'
 PLACE = '[jurisdiction.j{0}]\nregions = ["{1}"]\nregime = "opt-in"\nbanner = "none"\n'
@@ -51,7 +71,8 @@ def features(count: int) -> str:
 def asked(number: int, address: str, kind: bytes = b"document") -> bytes:
     """A request of somebody who never answered, with cookies that no rule names."""
     return (
-        b"GET /articles/%d HTTP/1.1\r\nHost: example.com\r\n%bSec-Fetch-Dest: %b\r\nAccept: */*\r\nX-Forwarded-For: %b.%d\r\n"
+        b"GET /articles/%d HTTP/1.1\r\nHost: example.com\r\n%bSec-Fetch-Dest: %b\r\nAccept: */*\r\n"
+        b"X-Forwarded-For: %b.%d\r\n"
         b"Cookie: session=%d; other_%d=1; rule_001=1; _ga=GA1.2.%d\r\n\r\n"
     ) % (
         number % 9 + 1, BROWSER, kind, address.rpartition(".")[0].encode(), number % 200 + 10,

@@ -1,8 +1,8 @@
 """What it costs to gate a page, to put a banner into it and to code it again, by size, coding and what is denied.
 
-Run: `make bench-content`. CPU per page (user and system) and the bytes that go out; the ways alternate within a round,
-so that a busy machine slows all of them alike. What is promised: gating a page of 100 KB and inserting the banner
-costs less than 0.5 ms.
+Run: `make bench-content`. CPU per page (user and system) and the bytes that go out; the ways alternate within a
+round, so that a busy machine slows all of them alike. What is promised: gating a page of 100 KB and inserting the
+banner costs less than 0.5 ms.
 """
 
 from __future__ import annotations

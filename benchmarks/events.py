@@ -1,7 +1,7 @@
 """What a page view's event costs on the request path, in the store's writer and in delivery; what a dead vendor does.
 
-Run: `make bench-events`; BENCH="--outage 1000000" is the long form. All of it in one process but for the vendor, which
-keeps to a core of its own: absolute figures are the machine's, so compare within a run.
+Run: `make bench-events`; BENCH="--outage 1000000" is the long form. All of it in one run, and in one process but for
+the vendor: absolute figures are the machine's, so compare within a run.
 """
 
 from __future__ import annotations

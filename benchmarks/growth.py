@@ -1,4 +1,4 @@
-"""How a request's cost grows with the policy and with what browsers send: ten times the rules, vendors, cookies, visitors.
+"""How a request's cost grows with the policy and with what browsers send: ten times the rules, vendors, cookies.
 
 Run: `make bench-growth`. The middleware is called alone; its cost is that over the bare app.
 Rule: what a policy holds must not show on the request path; what a browser sends costs by its length, no more.
@@ -7,6 +7,7 @@ Rule: what a policy holds must not show on the request path; what a browser send
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -42,38 +43,7 @@ regions = ["{1}"]
 regime  = "opt-in"
 banner  = "none"
 """
-COUNTRIES = [
-    "BR",
-    "CA",
-    "AU",
-    "JP",
-    "IN",
-    "MX",
-    "AR",
-    "CL",
-    "CO",
-    "PE",
-    "ZA",
-    "NG",
-    "KE",
-    "EG",
-    "MA",
-    "TN",
-    "TR",
-    "UA",
-    "GE",
-    "AM",
-    "KZ",
-    "UZ",
-    "TH",
-    "VN",
-    "PH",
-    "ID",
-    "MY",
-    "SG",
-    "KR",
-    "TW",
-]
+COUNTRIES = re.findall("..", "BRCAAUJPINMXARCLCOPEZANGKEEGMATNTRUAGEAMKZUZTHVNPHIDMYSGKRTW")
 
 
 @dataclass(frozen=True, slots=True)

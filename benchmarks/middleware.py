@@ -1,4 +1,4 @@
-"""What the middleware costs over the same bare app, beside what else is put there: called alone, under granian, uvicorn.
+"""What the middleware costs over the same bare app, beside what else is put there: alone, under granian and uvicorn.
 
 Run: `make bench-middleware`. The apps are those of `peers/mounted.py`.
 Rule: a round measures the bare app and one middleware right after each other, with requests of the same kind and in

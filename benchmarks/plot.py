@@ -67,9 +67,9 @@ def drawn(title: str, bars: Bars) -> str:
 def _bar(name: str, series: list[float], y: int, scale: float) -> str:
     middle, least, most = statistics.median(series), min(series), max(series)
     kind = "ours" if "**" in name else "bar"
-    text = y + BAR - 3
+    text, plain = y + BAR - 3, name.replace("**", "").replace("`", "")
     parts = [
-        f'<text x="{LEFT - 10}" y="{text}" text-anchor="end">{escape(name.replace("**", "").replace("`", ""))}</text>',
+        f'<text x="{LEFT - 10}" y="{text}" text-anchor="end">{escape(plain)}</text>',
         f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{max(1.0, middle * scale):.1f}" height="{BAR}"/>',
     ]
     if most > least:

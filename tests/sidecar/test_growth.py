@@ -1,8 +1,9 @@
-"""What a policy holds does not show on the request path: with ten times of it a request takes as many instructions."""
+"""What a policy holds does not show on the request path: ten times of it take as many instructions."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,27 +17,7 @@ from consent_mw.wire.token import Keyring
 from tests.journeys.site import BERLIN, KEY, POLICY
 from tests.sidecar.test_instructions import ANSWER, BROWSER, DAY, Counter, Ends, scope_of
 
-COUNTRIES = (
-    "BR",
-    "CA",
-    "AU",
-    "JP",
-    "IN",
-    "MX",
-    "AR",
-    "CL",
-    "CO",
-    "PE",
-    "ZA",
-    "NG",
-    "KE",
-    "EG",
-    "MA",
-    "TN",
-    "TR",
-    "UA",
-    "GE",
-)
+COUNTRIES = re.findall("..", "BRCAAUJPINMXARCLCOPEZANGKEEGMATNTRUAGE")
 VENDOR = '[vendor.v{0}]\nkind = "webhook"\npurpose = "{1}"\nendpoint = "http://127.0.0.1:9/in"\nfields = ["event"]\n'
 COOKIE = '[[cookie]]\nname = "{0}"\npurpose = "analytics"\n'
 PLACE = '[jurisdiction.j{0}]\nregions = ["{1}"]\nregime = "opt-in"\nbanner = "none"\n'

@@ -1,4 +1,4 @@
-"""All benchmarks in their order, or some: `python benchmarks/run.py [PART…]`. `make bench` first installs what is needed.
+"""All benchmarks in their order, or some: `python benchmarks/run.py [PART…]`; `make bench` installs what is needed.
 
 Rule: each part is a program of its own, so that none finds another's caches warm.
 Rule: a part that cannot be measured here says why, and the others go on.

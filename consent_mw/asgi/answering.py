@@ -62,7 +62,12 @@ async def answer(exchange: Exchange, choice: Choice) -> bool:
         for now, then in zip(now_says.answers, then_says.answers, strict=True)
     )
     reason = WITHDRAWAL if choice.how == "withdraw" else "choice"
+    # Asked for before the receipt: a crash in between must not leave a no on record beside what it takes back.
+    refused = frozenset(name for name, yes in after.answers.items() if not yes)
+    recalled = exchange.gate.reporter.recall(exchange, reason, refused)
     refusal = await _record(exchange, before, after, choice.how, agrees=agrees)
+    if recalled is not None:
+        await exchange.gate.settled(recalled)
     if refusal is None:
         exchange.gate.count(f"choice_{then_says.status.value}")
         await exchange.gate.recall_denied(exchange, reason)
@@ -126,7 +131,8 @@ async def _with_receipt(exchange: Exchange, before: Consent, after: Consent, how
         revision=str(claims["revision"]), jurisdiction=str(claims["jurisdiction"]), how=how,
         withdrawn=how == "withdraw",
     )  # fmt: skip
-    await gate.store_result(lambda store: store.add_receipt(row, entry))
+    visitor = gate.reporter.visitor(exchange)
+    await gate.store_result(lambda store: store.add_receipt(row, entry, visitor=visitor))
     return replace(after, receipt=identity)
 
 

@@ -152,13 +152,14 @@ class Reporter:
             rows, self._waiting = self._waiting, []
             self._give(rows)
 
-    def recall(self, exchange: Exchange, reason: str) -> Future[Any] | None:
-        """Take back what is queued for this browser, if its decision denies anything; resolves when it is gone."""
+    def recall(self, exchange: Exchange, reason: str, purposes: frozenset[str] = frozenset()) -> Future[Any] | None:
+        """Take back what is queued for this browser for these purposes (without: for those that its decision denies);
+        resolves when it is gone. None where there is nothing to ask for."""
         store = self._gate.store
         decision = exchange.decision
         if store is None or decision is None:
             return None
-        denied = frozenset(one.purpose for one in decision.verdicts if not one.allowed)
+        denied = purposes or frozenset(one.purpose for one in decision.verdicts if not one.allowed)
         self.hand_over()
         subjects = self.subjects(exchange)
         if not subjects or not denied:
@@ -185,7 +186,7 @@ class Reporter:
         user_id = visit.identity.user_id
         if not 0 < len(user_id) <= LONGEST_USER_ID or not exchange.visitor:
             return
-        pair = (self._visitor(exchange), user_id, exchange.consent.receipt)
+        pair = (self.visitor(exchange), user_id, exchange.consent.receipt)
         known = self._paired.get(pair)
         if known is None or self._gate.now() - known > PAIRED_FOR:
             self._paired.keep(pair, self._gate.now())
@@ -216,7 +217,7 @@ class Reporter:
             told = jar.told = Told(
                 plan, exchange.place, agent, language, gate.lasting.key, gate.is_bot(exchange),
                 tuple(share.of_visitor(exchange) for share in plan.shares),
-                (self._visitor(exchange), exchange.consent.receipt, decision.jurisdiction.name),
+                (self.visitor(exchange), exchange.consent.receipt, decision.jurisdiction.name),
             )  # fmt: skip
         if told.bot:
             return True
@@ -243,7 +244,7 @@ class Reporter:
         rows: list[OutboxRow] = []
         now = round(self._gate.now(), 3)
         told = [(event, event.id or self._ids.event()) for event in events]
-        whose = (self._visitor(exchange), exchange.consent.receipt, decision.jurisdiction.name)
+        whose = (self.visitor(exchange), exchange.consent.receipt, decision.jurisdiction.name)
         for share in plan.shares:
             bodies = share.bodies(exchange, told, now)
             self._add(rows, share, told, bodies, whose, decision.policy.digest, exchange.decided)
@@ -295,7 +296,7 @@ class Reporter:
             plan = self._plans[decision.digest] = Plan(decision)
         return plan
 
-    def _visitor(self, exchange: Exchange) -> str:
+    def visitor(self, exchange: Exchange) -> str:
         """The digest that stands for this visitor, remembered for as long as its key is the same; or nothing."""
         identifier = exchange.identifier
         if identifier is None:
@@ -309,7 +310,7 @@ class Reporter:
 
     def subjects(self, exchange: Exchange) -> list[str]:
         """What this browser's rows in the store are found by: its visitor digest and its receipt."""
-        return [one for one in (self._visitor(exchange), exchange.consent.receipt) if one]
+        return [one for one in (self.visitor(exchange), exchange.consent.receipt) if one]
 
     def _arrange(self) -> None:
         """See to it that what waits is handed over: at once where it is much or no loop runs, else soon."""

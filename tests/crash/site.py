@@ -44,8 +44,8 @@ redact = ["/reset/*"]
 kind = "webhook"
 purpose = "analytics"
 endpoint = "http://127.0.0.1:{hook}/in"
-fields = ["event", "time", "visitor_id", "page_path", "ip", "country", "user_id", "name", "email", "query.n", "props.n"]
-fields_in.eea_uk = ["event", "time", "visitor_id", "page_path", "country", "query.n", "props.n"]
+fields = ["event", "time", "visitor_id", "page_path", "ip", "user_id", "name", "email", "query.n", "props.n"]
+fields_in.eea_uk = ["event", "time", "visitor_id", "page_path", "query.n", "props.n"]
 [vendor.rough]
 kind = "webhook"
 purpose = "marketing"

@@ -52,8 +52,8 @@ MANNERS: Mapping[str, Manner] = {
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request that came whole: when its first byte was there, the marks of its events, its bytes, and whether it was
-    taken, as far as its sender knows: it was not told to try again."""
+    """A request that came whole: when its first byte was there, the marks of its events, its bytes, and whether it
+    was taken, as far as its sender knows: it was not told to try again."""
 
     began: float
     marks: tuple[str, ...]

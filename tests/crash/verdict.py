@@ -265,7 +265,7 @@ def _order(verdict: Verdict, name: str, came: Mapping[str, tuple[int, Arrival]],
 
 
 def _by_identity(came: Mapping[str, object], book: Book) -> Iterator[tuple[Visitor, str, list[Told]]]:
-    """The events of each visitor that were answered and came, under each identity, in the order that they were made."""
+    """The events of each visitor that were answered and came, under each identity, in the order of their making."""
     groups: dict[tuple[int, str], list[Told]] = {}
     for told in book.told.values():
         if told.answered and told.identity and told.mark in came:
@@ -310,5 +310,5 @@ def leftovers(verdict: Verdict, book: Book, store: Path) -> None:
         for visitor in people:
             for kind, values in visitor.secrets().items():
                 # Who a registered visitor is stays, for the person's rights.
-                if kind not in ("user",) and any(value.encode() in content for value in values):
+                if kind != "user" and any(value.encode() in content for value in values):
                     verdict.breach("at rest", f"{name} holds the {kind} of visitor {visitor.number}")

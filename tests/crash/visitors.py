@@ -36,8 +36,8 @@ _KEYS: Final = Keyring([KEY])
 @dataclass(slots=True)
 class Told:
     """An event: whose, where in the visitor's order, when it was asked for and answered (0: never), under which
-    identity (empty for a stranger), which purposes were allowed, whether its commit was awaited, and whether it may be
-    lost all the same."""
+    identity (empty for a stranger), which purposes were allowed, whether its commit was awaited, whether it may be
+    lost all the same, and whether it tells who somebody is."""
 
     mark: str
     visitor: Visitor
@@ -185,9 +185,7 @@ class Visitor:
 
     def _tell(self) -> Told:
         number = len(self._book.told)
-        told = Told(
-            f"v{self.number}e{number}z", self, self._order, self._now(), self._allowed(), self._identity()
-        )
+        told = Told(f"v{self.number}e{number}z", self, self._order, self._now(), self._allowed(), self._identity())
         told.doubtful = told.asked < self._doubtful_until
         self._book.told[told.mark] = told
         return told
@@ -259,7 +257,7 @@ class Visitor:
             "email": [who["email"]],
             "name": [who["name"]],
             "user": [who["user_id"]],
-            "ip": [f"{self.address}\""],
+            "ip": [f'{self.address}"'],
             "agent": [self.agent],
             "path": [self.secret],
             "id": sorted(self.ids),

@@ -62,7 +62,7 @@ async def done(future: Future[T]) -> T:
 def test_every_call_of_a_store_can_be_asked_from_afar() -> None:
     public = {name for name in vars(Store) if not name.startswith("_")}
     assert public == {name for name in vars(RemoteStore) if not name.startswith("_")} - {"hear", "lost"}
-    assert public - CALLS == {"healthy", "dropped", "head", "close"}
+    assert public - CALLS == {"healthy", "dropped", "head", "taken_back", "close"}
 
 
 def test_what_is_kept_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -41,6 +42,10 @@ class UnsendableError(Exception):
 
 class UnsentError(Exception):
     """Nothing of the request reached the vendor."""
+
+
+class WithheldError(Exception):
+    """It must not leave any more; nothing of the request was sent."""
 
 
 class UnansweredError(Exception):
@@ -74,20 +79,21 @@ class Sender:
         self._resting: dict[tuple[bool, str, int], list[_Connection]] = {}
         self._context: ssl.SSLContext | None = None
 
-    async def exchange(self, request: OutgoingRequest) -> Answer:
-        """Send this request and read its answer. Raises UnsendableError, UnsentError or UnansweredError."""
+    async def exchange(self, request: OutgoingRequest, withheld: Callable[[], bool] = lambda: False) -> Answer:
+        """Send this request and read its answer. `withheld` is asked at the last moment, with the connection there.
+        Raises UnsendableError, UnsentError, WithheldError or UnansweredError."""
         target = _target(request.url)
         rendered = _rendered(request, target)
         connection = self._rested(target) or await self._connect(target)
+        if withheld():
+            self._rest(connection, target)
+            raise WithheldError
         try:
             answer = await connection.exchange(rendered)
         except BaseException:
             connection.abort()
             raise
-        if connection.usable:
-            self._resting.setdefault((target.secure, target.host, target.port), []).append(connection)
-        else:
-            connection.abort()
+        self._rest(connection, target)
         return answer
 
     def close(self) -> None:
@@ -96,6 +102,13 @@ class Sender:
             for connection in resting:
                 connection.abort()
         self._resting.clear()
+
+    def _rest(self, connection: _Connection, target: _Target) -> None:
+        """Keep this connection for the next request, where it can be used again."""
+        if connection.usable:
+            self._resting.setdefault((target.secure, target.host, target.port), []).append(connection)
+        else:
+            connection.abort()
 
     def _rested(self, target: _Target) -> _Connection | None:
         resting = self._resting.get((target.secure, target.host, target.port))
@@ -156,6 +169,7 @@ class _Connection(asyncio.Protocol):
         # Not asserted: another event loop's transports are not of this class.
         self._transport = cast("asyncio.Transport", transport)
         self.usable = True
+        self.rested = asyncio.get_running_loop().time()
 
     def data_received(self, data: bytes) -> None:
         reading = self._reading

@@ -1,6 +1,7 @@
 """One turn: rows that were claimed together go to their vendor, in order per person.
 
-Rule: a row is checked against the store and the policy in force right before it is sent.
+Rule: a row is checked against the store and the policy in force right before it is sent; what is recalled while a
+      connection is made is not sent on it.
 Rule: a row ends or waits whatever happens to it; what was not tried is put back as it was.
 """
 
@@ -20,7 +21,13 @@ from consent_mw.core.terms import Outcome
 from consent_mw.wire.vendors import Encoder, OutgoingRequest, Piecemeal, VendorAnswer
 from consent_mw.world.delivery.line import Line, Unsettled
 from consent_mw.world.delivery.rows import FIRST_WAIT, Check, settlements
-from consent_mw.world.delivery.sender import Sender, UnansweredError, UnsendableError, UnsentError
+from consent_mw.world.delivery.sender import (
+    Sender,
+    UnansweredError,
+    UnsendableError,
+    UnsentError,
+    WithheldError,
+)
 from consent_mw.world.store import OutboxRow, Settlement, Store
 
 LEASE = 60.0
@@ -31,6 +38,9 @@ LONGEST_TRY = 25.0
 
 CLAIMED_AT_ONCE = 500
 """Rows of a turn: few enough that no step over them holds up the requests beside it."""
+
+CLAIMED_ONCE = 32
+"""The same for a vendor that gets an ambiguous event once only: what is claimed at a crash is ambiguous."""
 
 CHECKED_AT_ONCE = 64
 """Rows after which the event loop is let go on."""
@@ -66,6 +76,11 @@ class Ready:
         listed = frozenset(vendor.fields).union(*vendor.fields_in.values())
         return cls(policy, vendor, writer, writer if isinstance(writer, Piecemeal) else None, listed)
 
+    @property
+    def once(self) -> bool:
+        """Whether an event that may have arrived is not sent again."""
+        return not (self.writer.dedupes or self.vendor.resend)
+
 
 @dataclass(slots=True)
 class Turn:
@@ -95,8 +110,14 @@ class Turn:
         await self._settle_before()
         started = time.time()
         self.until = started + LEASE - LONGEST_TRY
-        rows = await asyncio.wrap_future(self.store.claim(self.name, CLAIMED_AT_ONCE, started, LEASE))
+        limit = max(CLAIMED_ONCE, ready.writer.batch_limit) if ready.once else CLAIMED_AT_ONCE
+        limit = min(limit, CLAIMED_AT_ONCE)
+        rows = await asyncio.wrap_future(self.store.claim(self.name, limit, started, LEASE))
         self.waiting = {row.id: row for row in rows}
+        if ready.once and (gone := [row for row in rows if row.interrupted]):
+            # Now, since a row that is put back is as if it had never been interrupted.
+            await self._settle(gone, [VendorAnswer(Outcome.UNKNOWN)] * len(gone))
+            rows = [row for row in rows if not row.interrupted]
         self.just_claimed = True
         try:
             await self._send_all(ready.writer.batch_limit, rows)
@@ -139,7 +160,7 @@ class Turn:
         if ready is None or self.line.pause or time.time() > self.until:
             return False
         self.listed = ready.listed
-        once = not (ready.writer.dedupes or ready.vendor.resend)
+        once = ready.once
         due: list[tuple[OutboxRow, Permit]] = []
         check = Check(self.name, ready.policy)
         for number, row in enumerate(rows, 1):
@@ -147,7 +168,7 @@ class Turn:
                 # Recalled since it was claimed, and counted by whoever did so.
                 self.waiting.pop(row.id, None)
                 continue
-            left = Outcome.UNKNOWN if once and row.interrupted else check.left(row)
+            left = check.left(row)
             if isinstance(left, Permit):
                 due.append((row, left))
             else:
@@ -212,14 +233,18 @@ class Turn:
         *,
         once: bool,
     ) -> bool:
-        for row in due:
-            self.waiting.pop(row.id, None)
+        ids = [row.id for row in due]
+        for one in ids:
+            self.waiting.pop(one, None)
         try:
             async with asyncio.timeout(LONGEST_TRY):
-                answer = await self.sender.exchange(outgoing)
+                answer = await self.sender.exchange(outgoing, lambda: self.store.taken_back(ids))
             answers = writer.answers(answer.status, answer.headers, answer.body, permits, time.time())
         except UnsendableError:
             return await self._refused(due, [VendorAnswer(Outcome.REJECTED)] * len(due))
+        except WithheldError:
+            self.waiting.update({row.id: row for row in due})
+            return await self._send(due)
         except UnsentError:
             self.line.fail(0.0)
             return await self._settle(due, [VendorAnswer(None)] * len(due))

@@ -85,8 +85,9 @@ class Store(Protocol):
     def head(self) -> str:
         """The ledger's head as `NUMBER:CODE`, as far as it is known here; empty where no ledger is kept."""
 
-    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None) -> Future[None]:
-        """Keep a receipt, and the entry of its choice; a receipt that is there already changes nothing."""
+    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None, *, visitor: str = "") -> Future[None]:
+        """Keep a receipt, and the entry of its choice; a receipt that is there already changes nothing. What is kept
+        of this visitor without a receipt has this one from now on."""
 
     def receipt(self, identity: str) -> Future[ReceiptRow | None]:
         """The receipt of this id."""
@@ -103,6 +104,10 @@ class Store(Protocol):
 
     def held(self, ids: Collection[str]) -> Future[frozenset[str]]:
         """Which of these rows are still to be delivered: neither recalled nor settled since they were claimed."""
+
+    def taken_back(self, ids: Collection[str]) -> bool:
+        """Whether one of these claimed rows was recalled since, as far as is known here; told before that recall is
+        answered, and at once, for whoever is about to send them."""
 
     def settle(
         self, settlements: Sequence[Settlement], *, vendor: str = "", fields: Collection[str] = ()

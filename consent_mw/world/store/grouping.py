@@ -60,6 +60,11 @@ class Grouping(Generic[W]):
         self._thread.start()
         opened.result()
 
+    @property
+    def closed(self) -> bool:
+        """Whether no more is taken."""
+        return self._closed
+
     def ask(
         self,
         work: W,

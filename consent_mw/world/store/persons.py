@@ -41,6 +41,15 @@ def keep_pair(db: sqlite3.Connection, row: PairRow) -> None:
     )
 
 
+def adopt(db: sqlite3.Connection, visitor: str, receipt: str) -> None:
+    """What is kept of this visitor without a receipt has this one: by that it is found when the browser has lost its
+    identifier, as after a no to the purpose of that."""
+    if visitor:
+        listed = json.dumps([row.seq for row in rows_of(db, [visitor]) if not row.root])
+        db.execute(f"UPDATE outbox SET receipt = ? WHERE seq IN {_LISTED}", (receipt, listed))
+        db.execute("UPDATE pairs SET receipt = ? WHERE visitor = ? AND receipt = ''", (receipt, visitor))
+
+
 def find(db: sqlite3.Connection, subjects: Collection[str], user_id: str = "") -> list[str]:
     """Every visitor and receipt that these lead to, themselves included; and those that a user id was seen with."""
     known = {one for one in subjects if one}

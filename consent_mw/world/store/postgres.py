@@ -38,6 +38,7 @@ from consent_mw.world.store.postgres_persons import PostgresRecalls
 from consent_mw.world.store.postgres_statistics import PostgresTables
 from consent_mw.world.store.postgres_turn import Among, Turn
 from consent_mw.world.store.postgres_writer import PostgresWriter
+from consent_mw.world.store.recalls import TakenBack
 
 
 class PostgresStore:
@@ -49,6 +50,7 @@ class PostgresStore:
         self._drop_oldest = drop_oldest
         self._ledger = Ledger(book) if book is not None else None
         self._recalls = PostgresRecalls()
+        self._taken_back = TakenBack()
         self._writer = PostgresWriter(url, self._ledger)
 
     @property
@@ -68,12 +70,14 @@ class PostgresStore:
 
     # receipts
 
-    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None) -> Future[None]:
+    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None, *, visitor: str = "") -> Future[None]:
         """Keep a receipt, and the entry of its choice; committed at once."""
 
         def work(turn: Turn) -> None:
-            if receipts.add(turn, row) and entry is not None:
-                self._note(entry)
+            if receipts.add(turn, row):
+                persons.adopt(turn, visitor, row.id)
+                if entry is not None:
+                    self._note(entry)
 
         return self._ask(work, among=Among.KEEPING)
 
@@ -115,6 +119,11 @@ class PostgresStore:
         wanted = list(ids)
         return self._ask(lambda turn: outbox.held(turn, wanted), writes=False)
 
+    def taken_back(self, ids: Collection[str]) -> bool:
+        """Whether one of these claimed rows was recalled since by this machine; what others recall shows when it is
+        asked which rows are held."""
+        return self._taken_back.any(ids)
+
     def settle(
         self, settlements: Sequence[Settlement], *, vendor: str = "", fields: Collection[str] = ()
     ) -> Future[None]:
@@ -140,14 +149,16 @@ class PostgresStore:
         wanted = list(subjects)
         only = None if purposes is None else list(purposes)
 
+        gone: list[Told] = []
+
         def work(turn: Turn) -> list[str]:
-            gone = outbox.recall(turn, wanted, only)
+            gone[:] = outbox.recall(turn, wanted, only)
             self._tell(turn, gone, reason)
             if at:
                 self._recalls.remember(turn, wanted, only, at)
             return [row.event_id for row in gone]
 
-        return self._ask(work, among=Among.RECALLING)
+        return self._ask(work, among=Among.RECALLING, recalled=gone)
 
     def recall_others(self, vendors: Collection[str]) -> Future[dict[str, int]]:
         """Take back rows of vendors that are not among these."""
@@ -166,11 +177,13 @@ class PostgresStore:
         """Take back every row, delete every receipt and pair, and destroy every key of these."""
         wanted = [one for one in (*subjects, receipt) if one]
 
+        rows: list[Told] = []
+
         def work(turn: Turn) -> int:
             known = persons.find(turn, wanted, user_id)
             if at:
                 self._recalls.remember(turn, known, None, at)
-            rows = [*outbox.recall(turn, known, None), *persons.recall_named(turn, user_id)]
+            rows[:] = [*outbox.recall(turn, known, None), *persons.recall_named(turn, user_id)]
             self._tell(turn, rows, "erasure", keep=False)
             roots = receipts.roots_of(turn, known)
             destroyed = keys.destroy(turn, {*known, *roots, *(row.person for row in rows)})
@@ -179,7 +192,7 @@ class PostgresStore:
                 self._note(erasure(gone, len(rows), destroyed))
             return len(rows) + gone
 
-        return self._ask(work, among=Among.RECALLING)
+        return self._ask(work, among=Among.RECALLING, recalled=rows)
 
     def revive(self, vendor: str = "") -> Future[dict[str, int]]:
         """Try dead letters of this vendor (or of all) again."""
@@ -334,8 +347,15 @@ class PostgresStore:
         writes: bool = True,
         among: Among = Among.ANYTHING,
         vendor: str = "",
+        recalled: Sequence[Told] = (),
     ) -> Future[Any]:
-        return self._writer.ask(Job(lambda turn, _: work(turn), among, vendor), hurried=hurried, writes=writes)
+        """`recalled` holds the rows that this work takes back, once it is done."""
+
+        def committed() -> None:
+            self._taken_back.add(row.id for row in recalled if row.attempts)
+
+        job = Job(lambda turn, _: work(turn), among, vendor)
+        return self._writer.ask(job, hurried=hurried, writes=writes, committed=committed)
 
     def _allowed(self, turn: Turn, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
         """Those of these rows that no recall forbids."""

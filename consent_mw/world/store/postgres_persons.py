@@ -28,6 +28,16 @@ def keep_pair(turn: Turn, row: PairRow) -> None:
         turn.grow(0)
 
 
+def adopt(turn: Turn, visitor: str, receipt: str) -> None:
+    """What is kept of this visitor without a receipt has this one (see persons.py)."""
+    if not visitor:
+        return
+    for table in ("outbox", "pairs"):
+        sql = f"UPDATE {table} SET receipt = %s WHERE visitor = %s AND receipt = '' RETURNING 1"
+        if turn.all(sql, [receipt, visitor]):
+            turn.grow(0)
+
+
 def find(turn: Turn, subjects: Collection[str], user_id: str = "") -> list[str]:
     """Every visitor and receipt that these lead to, themselves included; and those that a user id was seen with."""
     known = {one for one in subjects if one}

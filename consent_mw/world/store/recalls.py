@@ -13,7 +13,7 @@ Rule: the same recall again soon after is not written again, so that a no said o
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +53,28 @@ class _Recall:
     at: float
     subjects: frozenset[str]
     purposes: frozenset[str]
+
+
+TAKEN_BACK_KEPT: Final = 65_536
+"""Rows that are remembered as taken back: more than are on their way at any moment."""
+
+
+class TakenBack:
+    """Rows that were taken back after they had been claimed, for whoever is about to send them: what is told here is
+    told before the recall is answered. May be asked from any thread."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+
+    def add(self, ids: Iterable[str]) -> None:
+        """These rows are taken back."""
+        self._ids.update(dict.fromkeys(ids))
+        while len(self._ids) > TAKEN_BACK_KEPT:
+            del self._ids[next(iter(self._ids))]
+
+    def any(self, ids: Iterable[str]) -> bool:
+        """Whether one of these rows is."""
+        return bool(self._ids) and any(one in self._ids for one in ids)
 
 
 class Recalls:

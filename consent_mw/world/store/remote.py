@@ -36,10 +36,10 @@ _ROWS: Final = (ReceiptRow, OutboxRow, Settlement, Entry, Seen, Item, PairRow)
 _INDEX: Final = {kind: index for index, kind in enumerate(_ROWS)}
 _VALUES: Final = (operator.attrgetter(*(one.name for one in fields(ReceiptRow))), *(tuple,) * 6)
 
-CALLS: Final = frozenset(
-    name for name in vars(Store) if not name.startswith("_") and name not in ("healthy", "dropped", "head", "close")
-)
-"""What may be asked from afar: every method of Store but `close`."""
+_HERE: Final = ("healthy", "dropped", "head", "taken_back", "close")
+
+CALLS: Final = frozenset(name for name in vars(Store) if not name.startswith("_") and name not in _HERE)
+"""What may be asked from afar: every method of Store whose answer can wait, but `close`."""
 
 Ask = tuple[int, str, list[Any], dict[str, Any]]
 Answer = tuple[int, int, Any]
@@ -95,9 +95,9 @@ class RemoteStore:
         """Known on the other side alone."""
         return ""
 
-    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None) -> Future[None]:
+    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None, *, visitor: str = "") -> Future[None]:
         """Keep a receipt, and the entry of its choice."""
-        return self._ask("add_receipt", row, entry)
+        return self._ask("add_receipt", row, entry, visitor=visitor)
 
     def receipt(self, identity: str) -> Future[ReceiptRow | None]:
         """The receipt of this id."""
@@ -118,6 +118,10 @@ class RemoteStore:
     def held(self, ids: Collection[str]) -> Future[frozenset[str]]:
         """Which of these rows are still to be delivered."""
         return self._ask("held", list(ids))
+
+    def taken_back(self, ids: Collection[str]) -> bool:
+        """Known on the other side alone, which is also where rows are sent from."""
+        return False
 
     def settle(
         self, settlements: Sequence[Settlement], *, vendor: str = "", fields: Collection[str] = ()

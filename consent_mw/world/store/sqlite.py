@@ -2,13 +2,14 @@
 
 Rule: every statement runs in the writer's one thread, inside the transaction of its group.
 Rule: delivered, recalled and erased rows leave nothing behind (secure_delete, and the log is emptied when idle).
+Rule: a recall that could not be written, as on a full disk, is owed: nothing is given out before it is.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
@@ -16,6 +17,7 @@ from typing import Final
 from consent_mw.core.inventory import Item
 from consent_mw.core.ledger import Entry, erasure, retention
 from consent_mw.core.statistics import Seen
+from consent_mw.errors import StoreError
 from consent_mw.wire.ledger import Book
 from consent_mw.world.store import (
     OutboxRow,
@@ -32,11 +34,16 @@ from consent_mw.world.store import (
     statistics,
 )
 from consent_mw.world.store.ledger import Ledger
-from consent_mw.world.store.recalls import Recalls
+from consent_mw.world.store.recalls import Recalls, TakenBack
 from consent_mw.world.store.recent import Recent
 from consent_mw.world.store.schema import PROBE, prepare
 from consent_mw.world.store.statistics import SqliteTables
 from consent_mw.world.store.writer import Writer
+
+_Recall = Callable[[sqlite3.Connection], list[outbox.Told]]
+
+OWED_AT_MOST: Final = 100_000
+"""Recalls that are remembered while none can be written; a no that comes after so many recalls all that waits."""
 
 RECALLED_AT_ONCE: Final = 5000
 REVIVED_AT_ONCE: Final = 5000
@@ -55,6 +62,8 @@ class SqliteStore:
         self._recent = Recent()
         self._ledger = Ledger(book) if book is not None else None
         self._recalls = Recalls()
+        self._taken_back = TakenBack()
+        self._owed: list[_Recall] = []
         self._writer = Writer(path, self._prepare, PROBE, self._ledger)
 
     @property
@@ -74,12 +83,14 @@ class SqliteStore:
 
     # receipts
 
-    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None) -> Future[None]:
+    def add_receipt(self, row: ReceiptRow, entry: Entry | None = None, *, visitor: str = "") -> Future[None]:
         """Keep a receipt, and the entry of its choice; committed at once."""
 
         def work(db: sqlite3.Connection) -> None:
-            if receipts.add(db, row) and self._ledger is not None and entry is not None:
-                self._ledger.note(entry)
+            if receipts.add(db, row):
+                persons.adopt(db, visitor, row.id)
+                if self._ledger is not None and entry is not None:
+                    self._ledger.note(entry)
 
         return self._writer.ask(work, hurried=True)
 
@@ -125,15 +136,37 @@ class SqliteStore:
     def claim(self, vendor: str, limit: int, now: float, lease: float) -> Future[list[OutboxRow]]:
         """The next rows for this vendor, leased until `now + lease`."""
 
+        paid: list[outbox.Told] = []
+        owed = 0
+
         def work(db: sqlite3.Connection) -> list[OutboxRow]:
+            nonlocal owed
+            paid.clear()
+            owed = len(self._owed)
+            for recall in self._owed:
+                paid.extend(recall(db))
             return outbox.claim(db, self._recent, vendor, limit, now, now + lease)
 
-        return self._writer.ask(work, hurried=True)
+        def committed() -> None:
+            del self._owed[:owed]
+            self._forget(paid)
+
+        return self._writer.ask(work, hurried=True, committed=committed)
 
     def held(self, ids: Collection[str]) -> Future[frozenset[str]]:
         """Which of these rows are still to be delivered."""
         wanted = list(ids)
-        return self._writer.ask(lambda db: outbox.held(db, wanted), hurried=True, writes=False)
+
+        def work(db: sqlite3.Connection) -> frozenset[str]:
+            if self._owed:
+                raise StoreError("a recall is yet to be written")
+            return outbox.held(db, wanted)
+
+        return self._writer.ask(work, hurried=True, writes=False)
+
+    def taken_back(self, ids: Collection[str]) -> bool:
+        """Whether one of these claimed rows was recalled since."""
+        return bool(self._owed) or self._taken_back.any(ids)
 
     def settle(
         self, settlements: Sequence[Settlement], *, vendor: str = "", fields: Collection[str] = ()
@@ -162,37 +195,52 @@ class SqliteStore:
         wanted = list(subjects)
         only = None if purposes is None else list(purposes)
 
-        def work(db: sqlite3.Connection) -> list[str]:
+        gone: list[outbox.Told] = []
+
+        def recall(db: sqlite3.Connection) -> list[outbox.Told]:
             found = [row for row in outbox.rows_of(db, wanted) if only is None or row.purpose in only]
             self._take_back(db, found, reason)
             if at:
                 self._recalls.remember(db, wanted, only, at)
-            return [row.event_id for row in found]
+            return found
 
-        return self._writer.ask(work, hurried=True)
+        def work(db: sqlite3.Connection) -> list[str]:
+            gone[:] = recall(db)
+            return [row.event_id for row in gone]
+
+        def look(done: Future[list[str]]) -> None:
+            # In the writer's thread, which is the only one that a recall can fail in while the store is open.
+            if done.exception() is not None and not self._writer.closed:
+                self._owe(recall)
+
+        asked = self._writer.ask(work, hurried=True, committed=lambda: self._forget(gone))
+        asked.add_done_callback(look)
+        return asked
 
     def recall_others(self, vendors: Collection[str]) -> Future[dict[str, int]]:
         """Take back rows of vendors that are not among these."""
         known = list(vendors)
+        gone: list[outbox.Told] = []
 
         def work(db: sqlite3.Connection) -> dict[str, int]:
-            found = outbox.others(db, known, RECALLED_AT_ONCE)
-            self._take_back(db, found, "policy")
-            return dict(Counter(row.vendor for row in found))
+            gone[:] = outbox.others(db, known, RECALLED_AT_ONCE)
+            self._take_back(db, gone, "policy")
+            return dict(Counter(row.vendor for row in gone))
 
-        return self._writer.ask(work, hurried=True)
+        return self._writer.ask(work, hurried=True, committed=lambda: self._forget(gone))
 
     def erase(
         self, subjects: Collection[str], *, receipt: str = "", user_id: str = "", at: float = 0.0
     ) -> Future[int]:
         """Take back every row, delete every receipt and pair, and destroy every key of these."""
         wanted = [one for one in (*subjects, receipt) if one]
+        found: list[outbox.Told] = []
 
         def work(db: sqlite3.Connection) -> int:
             known = persons.find(db, wanted, user_id)
             if at:
                 self._recalls.remember(db, known, None, at)
-            found = persons.rows(db, known, user_id)
+            found[:] = persons.rows(db, known, user_id)
             self._take_back(db, found, "erasure", keep=False)
             roots = receipts.roots_of(db, known)
             destroyed = keys.destroy(db, {*known, *roots, *(row.person for row in found)})
@@ -201,7 +249,7 @@ class SqliteStore:
                 self._ledger.note(erasure(gone, len(found), destroyed))
             return len(found) + gone
 
-        return self._writer.ask(work, hurried=True)
+        return self._writer.ask(work, hurried=True, committed=lambda: self._forget(found))
 
     def revive(self, vendor: str = "") -> Future[dict[str, int]]:
         """Try the dead letters of this vendor (or of all) again."""
@@ -340,3 +388,19 @@ class SqliteStore:
         if self._ledger is not None:
             self._ledger.note(*recording.recalled(partial(keys.person_keys, db), rows, reason, keep=keep))
         outbox.take_back(db, self._recent, rows)
+
+    def _forget(self, rows: Sequence[outbox.Told]) -> None:
+        """These rows are taken back: whoever claimed one is not to send it any more."""
+        self._taken_back.add(row.id for row in rows if row.attempts)
+
+    def _owe(self, recall: _Recall) -> None:
+        """Do this before anything else is given out."""
+        if len(self._owed) < OWED_AT_MOST:
+            self._owed.append(recall)
+        elif len(self._owed) == OWED_AT_MOST:
+            self._owed.append(self._recall_all)
+
+    def _recall_all(self, db: sqlite3.Connection) -> list[outbox.Told]:
+        found = outbox.others(db, (), -1)
+        self._take_back(db, found, "withdrawal")
+        return found

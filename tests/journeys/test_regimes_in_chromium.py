@@ -1,5 +1,5 @@
-"""For each regime and each signal, with a cold cache: what a browser holds and whom it asks, before an answer, after a
-yes and after it was taken back. The third parties' own logs are the evidence."""
+"""For each regime and signal, with a cold cache: what a browser holds and whom it asks, before an answer, after a yes
+and after it was taken back. The third parties' own logs are the evidence."""
 
 from __future__ import annotations
 

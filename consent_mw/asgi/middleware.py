@@ -23,6 +23,9 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+_STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
+
+
 class ConsentMiddleware:
     """Applies a policy to every request and response of an ASGI app (ASGI 3.0).
 
@@ -57,9 +60,9 @@ class ConsentMiddleware:
             return
         if exchange.route is Route.PASS:
             inner = {**scope, "headers": _request_headers(scope, exchange)}
-            await self.app(inner, receive, _wrap_send(send, exchange))
+            await self.app(inner, receive, _Outgoing(send, exchange))
             return
-        await self.app(_inner_scope(scope, exchange), receive, _wrap_send(send, exchange))
+        await self.app(_inner_scope(scope, exchange), receive, _Outgoing(send, exchange))
 
     async def _ours(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         if scope["type"] == "websocket":
@@ -154,28 +157,48 @@ def _request_headers(scope: Scope, exchange: Exchange) -> list[tuple[bytes, byte
     return edited
 
 
-def _wrap_send(send: Send, exchange: Exchange) -> Send:
-    reply: Reply | None = None
+class _Outgoing:
+    """The messages of one response, on their way out."""
 
-    async def send_wrapper(message: Message) -> None:
-        nonlocal reply
+    __slots__ = ("_exchange", "_held", "_reply", "_send")
+
+    def __init__(self, send: Send, exchange: Exchange) -> None:
+        self._send = send
+        self._exchange = exchange
+        self._held: Message | None = None
+        self._reply: Reply | None = None
+
+    async def __call__(self, message: Message) -> None:
         kind = message["type"]
-        if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
-            status = int(message.get("status", 101))
-            head = exchange.gate.answers.head(status, message.get("headers", ()))
-            reply = exchange.respond_again(head, b"") or exchange.respond(head)
-            if reply.pending is not None:
-                await exchange.gate.settled(reply.pending)
-            await send({**message, "headers": [(field[0], field[1]) for field in reply.fields]})
+        if kind in _STARTS:
+            if kind == "http.response.start" and self._exchange.gating is not None:
+                # Whether a page must be edited shows in its body, which most apps send whole, and at once.
+                self._held = message
+            else:
+                await self._start(message, None)
             return
+        held, self._held = self._held, None
+        if held is not None:
+            whole = kind == "http.response.body" and not message.get("more_body", False)
+            bodiless = self._exchange.seen.method == b"HEAD" or held.get("status") in (204, 304)
+            await self._start(held, bytes(message.get("body", b"")) if whole and not bodiless else None)
+        reply = self._reply
         if kind == "http.response.body" and reply is not None and reply.editor is not None:
             more = message.get("more_body", False)
             body = reply.editor.feed(bytes(message.get("body", b"")))
             if not more:
                 body += reply.editor.finish()
             if body or not more:
-                await send({**message, "body": body})
+                await self._send({**message, "body": body})
             return
-        await send(message)
+        await self._send(message)
 
-    return send_wrapper
+    async def _start(self, message: Message, body: bytes | None) -> None:
+        exchange = self._exchange
+        head = exchange.gate.answers.head(int(message.get("status", 101)), message.get("headers", ()))
+        told = body is not None or exchange.gating is None
+        reply = exchange.respond_again(head, body or b"") if told else None
+        self._reply = reply = reply or exchange.respond(head, body=body)
+        if reply.pending is not None:
+            await exchange.gate.settled(reply.pending)
+        await self._send({**message, "headers": [(field[0], field[1]) for field in reply.fields]})

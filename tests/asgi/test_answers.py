@@ -82,3 +82,40 @@ def test_an_answer_that_comes_again_is_each_visitors_own(tmp_path: Path) -> None
     )
     given = [line for lines in told for line in lines if line.startswith(b"__Host-vid=")]
     assert len(set(given)) == len(given) == 12
+
+
+PARTS = {
+    "whole": [b"<p>one</p>"],
+    "in two parts": [b"<p>one", b"</p>"],
+    "in parts, the last empty": [b"<p>one</p>", b""],
+    "empty": [b""],
+}
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+def test_a_page_arrives_as_it_was_sent_however_it_was_cut(tmp_path: Path, parts: list[bytes]) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY.replace('"opt-out"', '"opt-out"\nbanner = "none"'))
+    got: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": PAGE[:1]})
+        for number, part in enumerate(parts):
+            await send({"type": "http.response.body", "body": part, "more_body": number < len(parts) - 1})
+
+    async def send(message: Any) -> None:
+        got.append(message)
+
+    async def visits() -> None:
+        middleware = ConsentMiddleware(app, tmp_path / "policy.toml", [KEY], f"sqlite:///{tmp_path / 'c.db'}")
+        await middleware.gate.start()
+        asked = [(b"host", b"a"), (b"sec-fetch-dest", b"document"), (b"x-forwarded-for", NEW_YORK.encode())]
+        for _ in range(4):
+            scope = {"type": "http", "method": "GET", "path": "/", "headers": asked, "client": ("127.0.0.1", 1)}
+            await middleware(scope, None, send)  # type: ignore[arg-type]  # nothing is received
+        await middleware.gate.stop(0)
+
+    asyncio.run(visits())
+    starts = [message for message in got if message["type"] == "http.response.start"]
+    body = b"".join(message["body"] for message in got if message["type"] == "http.response.body")
+    assert got[0] is starts[0]
+    assert (len(starts), body) == (4, b"".join(parts) * 4)

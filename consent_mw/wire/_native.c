@@ -17,7 +17,7 @@ Rule: all that is remembered is bounded: by a Reader what is short and nothing t
 #include <string.h>
 
 /* Raised whenever what this file and native.py say to each other changes, so that no other build is taken for it. */
-#define VERSION 4
+#define VERSION 5
 
 /* As in fields.py and request_head.py, whose tests hold them together. */
 #define MOST_FIELDS 200
@@ -1071,6 +1071,33 @@ static PyType_Spec Known_spec = {
     .slots = Known_slots,
 };
 
+/* --- pages --- */
+
+/* mentions(text, word): whether the word (in lower case, with a hyphen in it) stands in this text, in whatever case.
+   Hyphens are rarer than letters, so that they are looked for. */
+static PyObject *mentions(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
+    Span text, word;
+    if (!has(count, 2) || text_of(args[0], &text) < 0 || text_of(args[1], &word) < 0) return NULL;
+    Py_ssize_t before = up_to(word, '-').size;
+    if (before == word.size) {
+        PyErr_SetString(PyExc_ValueError, "word has no hyphen");
+        return NULL;
+    }
+    const char *end = text.at + text.size, *at = text.at + (before < text.size ? before : text.size);
+    while ((at = at < end ? memchr(at, '-', (size_t)(end - at)) : NULL) != NULL) {
+        const char *start = at++ - before;
+        Py_ssize_t same = 0;
+        while (same < word.size && start + same < end) {
+            char octet = start[same];
+            if (octet >= 'A' && octet <= 'Z') octet = (char)(octet - 'A' + 'a');
+            if (octet != word.at[same]) break;
+            same++;
+        }
+        if (same == word.size) Py_RETURN_TRUE;
+    }
+    Py_RETURN_FALSE;
+}
+
 /* --- the module --- */
 
 static PyMethodDef functions[] = {
@@ -1079,6 +1106,7 @@ static PyMethodDef functions[] = {
     {"observe", (PyCFunction)(void (*)(void))observe, METH_FASTCALL, NULL},
     {"forward", (PyCFunction)(void (*)(void))forward, METH_FASTCALL, NULL},
     {"pieces_named", (PyCFunction)(void (*)(void))pieces_named, METH_FASTCALL, NULL},
+    {"mentions", (PyCFunction)(void (*)(void))mentions, METH_FASTCALL, NULL},
     {"remaining", (PyCFunction)(void (*)(void))remaining, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -64,6 +64,8 @@ def calls(core: ModuleType) -> list[Callable[[], object]]:
         for raw in observed
     ]
     made += [lambda: core.observe(pairs, {}, lambda name: (name, -1), {}), lambda: core.observe(pairs, {}, len, {})]
+    made += [lambda raw=raw: core.mentions(raw, b"a-b") for raw in (b"", b"-", b"a-", b"xA-B", b"a-c-", 1)]
+    made += [lambda: core.mentions(b"a", b"a"), lambda: core.mentions(b"a", 1)]
     table = core.Known(3, 1)
     made += [lambda raw=raw: table.keep(raw, [raw], 1, raw) for raw in (b"", b"a" * 700, b"b" * 40, b"c", b"d")]
     asked = [b"GET / HTTP/1.1\r\n" + b"a" * 700, b"GET / HTTP/1.1\r\nb", b"c\r\n\r\nx", b"c\r\n\r\n", b"\r\n\r\n\r"]

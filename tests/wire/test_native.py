@@ -76,6 +76,24 @@ def test_headers_that_are_no_list_of_pairs_of_bytes_are_left_to_python(headers: 
     assert core.observe(headers, fields._request_names, fields.request_level, fields.NOTHING_REPEATED) is None
 
 
+@MANY
+@given(
+    st.lists(
+        st.sampled_from([b"data", b"-consent", b"DATA-Consent", b"-", b"d", b"data-", b"\xc4", b"x"]), max_size=9
+    )
+)
+def test_a_word_is_found_alike(parts: list[bytes]) -> None:
+    assert core is not None
+    text = b"".join(parts)
+    assert core.mentions(text, b"data-consent") == (b"data-consent" in text.lower())
+
+
+def test_a_word_without_a_hyphen_is_refused() -> None:
+    assert core is not None
+    with pytest.raises(ValueError):
+        core.mentions(b"a", b"a")
+
+
 # heads
 
 

@@ -12,18 +12,27 @@ from typing import Final
 from consent_mw.wire.html.gating import MARK, Gating, quoted
 from consent_mw.wire.html.insertion import BannerInserter, Markup
 from consent_mw.wire.html.scanner import PageGate
+from consent_mw.wire.native import native
 
 _NOTHING: Final[list[bytes]] = []
 
 
 def concerns(gating: Gating, page: bytes) -> bool:
     """Whether something of this whole page may have to be edited."""
-    if MARK in page.lower():
+    if mentions(page, MARK):
         return True
     if not gating.hosts:
         return False
     gate = PageGate(gating)
     return gate.feed(page) + gate.finish() != page
+
+
+def _mentions(text: bytes, word: bytes) -> bool:
+    return word in text.lower()
+
+
+mentions: Final = _mentions if native is None else native.mentions
+"""Whether this word (in lower case, with a hyphen in it) stands in a text, in whatever case."""
 
 
 class PageEditor:

@@ -1,4 +1,4 @@
-"""Whatever strangers send, what is remembered of it stays bounded: every container that gate, sidecar and modules have
+"""Whatever strangers send, what is remembered of it is bounded: every container that gate, sidecar and modules have
 is found by walking from one object to the next, and held to its bound."""
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import pytest
 
 from consent_mw import ConsentMiddleware, load_policy
 from consent_mw.asgi.gate import Gate
+from consent_mw.wire.fields import forget_lines
 from consent_mw.wire.token import Keyring
 from tests.journeys.site import BERLIN, KEY, POLICY
 from tests.sidecar.test_instructions import ANSWER, BROWSER, DAY, Counter, Ends, scope_of
@@ -78,6 +79,8 @@ async def _counted(gate: Callable[[], Gate], file: Path) -> dict[str, int]:
     async def nothing(*_: Any) -> Any:
         return None
 
+    # What other tests left there is forgotten at some point, which takes a few instructions.
+    forget_lines()
     middleware = ConsentMiddleware(app, policy=file, keys=[KEY])
     middleware.gate = gate()
     middleware.gate.started = True

@@ -32,6 +32,9 @@ TITLES = {
     "aiohttp": "aiohttp server and client, plain",
     "starlette-httpx": "Starlette + httpx.AsyncClient under uvicorn, plain",
 }
+PARTS = {"sidecar": "**Reverse proxies**\n\n", "memory": "**Memory**, every request from another visitor\n\n"}
+"""The titles of parts whose results have none."""
+
 OPENS, CLOSES = "<!-- speed -->", "<!-- /speed -->"
 FLAT = 0.02
 """Memory is flat where the last half of a long run adds less than this share."""
@@ -40,7 +43,7 @@ FLAT = 0.02
 def shown(results: dict[str, Any]) -> str:
     """The tables of a file, whatever it is of: one part, or all of them."""
     if "parts" in results:
-        return "\n".join(shown(one) for one in results["parts"].values())
+        return "\n".join(PARTS.get(name, "") + shown(one) for name, one in results["parts"].items())
     if "tables" in results:
         return told(results)
     return memory_targets(results) if "curve" in results else f"{markdown(results)}\n{targets(results)}"

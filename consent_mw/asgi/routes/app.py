@@ -6,7 +6,7 @@ Rule: a request that is refused gets a sentence: JSON to a program, a page to a 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -49,11 +49,13 @@ def visitor_routes(rules: Ruleset) -> ASGIApp:
         ("GET", "/.well-known/dnt/", resources.tracking_status),
         ("GET", "/.well-known/dnt/{status}", resources.tracking_status),
     ]
+    # One look instead of a walk along the table, for all that is asked for as it should be.
+    direct = {(method, path): _answering(handler) for method, path, handler in table if "{" not in path}
     router = Router(
         [StarletteRoute(path, _answering(handler), methods=[method]) for method, path, handler in table],
         redirect_slashes=False,
     )
-    return _at_the_root(router)
+    return _at_the_root(router, direct)
 
 
 def _answering(handler: Handler) -> Handler:
@@ -66,7 +68,7 @@ def _answering(handler: Handler) -> Handler:
     return endpoint
 
 
-def _at_the_root(router: Router) -> ASGIApp:
+def _at_the_root(router: Router, direct: Mapping[tuple[str, str], Handler]) -> ASGIApp:
     """Our paths are the site's, wherever the app that we are mounted in thinks its root is."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,8 +76,13 @@ def _at_the_root(router: Router) -> ASGIApp:
         path = exchange.seen.path.decode("ascii", "replace")
         inner: Scope = {**scope, "root_path": "", "path": path, "app_root_path": "", "app": router}
         inner.pop("router", None)
+        handler = direct.get((scope["method"], path)) if scope["type"] == "http" else None
         try:
-            await router(inner, receive, send)
+            if handler is None:
+                await router(inner, receive, send)
+            else:
+                answer = await handler(Request(inner, receive, send))
+                await answer(inner, receive, send)
         except HTTPException as error:
             request = Request(inner, receive)
             sentence = "there is no such page" if error.status_code == 404 else "this is not asked for that way"

@@ -7,7 +7,7 @@ NATIVE := consent_mw/wire/_native.c consent_mw/wire/_html.c tests/packaging/nati
 # The parts of `make bench`, in their order; `make bench-sidecar` and the like run one.
 BENCHES := $(addprefix bench-,middleware service sidecar events content growth tools memory)
 
-.PHONY: demo test lint types layers unit test-pure wire-pure debian clean fuzz bench $(BENCHES) screenshots
+.PHONY: demo test lint types layers unit test-pure wire-pure debian clean fuzz bench $(BENCHES) screenshots crash
 
 demo: $(VENV)/.runs
 	$(BIN)/consent-mw demo $(if $(DRIVE),--drive $(DRIVE)) $(if $(PORT),--port $(PORT))
@@ -51,6 +51,11 @@ $(BENCHES): $(VENV)/.bench
 # Takes the pictures of README anew (half a minute).
 screenshots: $(VENV)/.tests debian
 	$(BIN)/python -m tests.journeys.screenshots
+
+# Kills the sidecar and the middleware under load, and looks for all that they had promised (a quarter of an hour).
+# CRASH=20 is fewer kills; CRASH="50 --seed 7" repeats a run.
+crash: $(VENV)/.tests
+	$(BIN)/python -m tests.crash --kills $(or $(CRASH),200)
 
 # What the tests drive from Debian: a browser and shared caches. Skipped what is there, and all without apt or root.
 debian:

@@ -105,7 +105,7 @@ class Run:
         loop = asyncio.get_running_loop()
         if self._chance.random() < 0.8:
             answers, end = self.book.answered + self._chance.randint(*self.plan.lives), loop.time() + LIVES_AT_MOST
-            while self.book.answered < answers and loop.time() < end:
+            while self.book.answered < answers and loop.time() < end:  # noqa: ASYNC110  whichever comes first
                 await asyncio.sleep(0.005)
         await asyncio.sleep(self._chance.uniform(0.0, 0.1))
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,11 +85,18 @@ def until(holds: Callable[[], bool], seconds: float = SECONDS) -> bool:
 
 
 @contextlib.contextmanager
-def a_shop(folder: Path, *, policy: str = POLICY, store: str = "", vendor_port: int = 0) -> Iterator[Shop]:
+def a_shop(
+    folder: Path,
+    *,
+    policy: str = POLICY,
+    store: str = "",
+    vendor_port: int = 0,
+    constants: Mapping[str, Mapping[str, float]] | None = None,
+) -> Iterator[Shop]:
     origin = Origin()
     origin.say(ANSWER)
     with receiving() as vendor:
         named = policy + VENDOR.format(port=vendor_port or vendor.server_address[1])
-        with a_sidecar(folder, origin.port, policy=named, store=store) as (process, port, admin):
+        with a_sidecar(folder, origin.port, policy=named, store=store, constants=constants) as (process, port, admin):
             yield Shop(folder, process.pid, port, admin, origin, vendor)
     origin.close()

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
+import json
 import os
+import re
 import resource
 import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from consent_mw.wire.ledger import Book
 from consent_mw.wire.token import Keyring
-from tests.sidecar.raw import KEY, ask
+from tests.journeys.site import FIREFOX, NEW_YORK, POLICY, listening
+from tests.sidecar.raw import CLOSE, KEY, ask
 from tests.sidecar.shop import ALLOWED, Shop, Visit, a_shop, until
 from tests.world.ledgers import findings
 
@@ -140,6 +145,88 @@ def assert_the_site_stays_up(folder: Path, where: Path, breaking: Breaking, *, r
 
 def test_a_full_disk(tmp_path: Path, small: Path) -> None:
     assert_the_site_stays_up(tmp_path, small, filled, recovers=True)
+
+
+class Holding(http.server.ThreadingHTTPServer):
+    """A vendor that answers only while it may, and cannot tell an event that came before."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.may = threading.Event()
+        self.may.set()
+        super().__init__(("127.0.0.1", 0), _Held)
+
+
+class _Held(http.server.BaseHTTPRequestHandler):
+    server: Holding
+
+    def do_POST(self) -> None:
+        sent = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.paths.append(sent["url"].removeprefix("https://example.com"))
+        self.server.may.wait(10)
+        self.send_response(202)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+ONCE = """
+[vendor.once]
+kind = "plausible"
+purpose = "analytics"
+domain = "example.com"
+endpoint = "http://127.0.0.1:{port}/api/event"
+fields = ["event", "user_agent", "ip_truncated", "page_path"]
+"""
+
+SHORT_LEASE = {"consent_mw.world.delivery.turn": {"LEASE": 6.0, "LONGEST_TRY": 5.0}}
+
+
+def test_a_full_disk_repeats_nothing_and_forgets_no_withdrawal(tmp_path: Path, small: Path) -> None:
+    with listening(Holding()) as once:
+        how = {"policy": POLICY + ONCE.format(port=once.server_address[1]), "store": f"sqlite:///{small / 'c.db'}"}
+        with a_shop(tmp_path, constants=SHORT_LEASE, **how) as shop:
+            assert shop.visit(path="/before").whole
+            assert until(lambda: shop.events("accepted", "once") == 1)
+            once.may.clear()
+            cookie = identified(shop, "/held")
+            assert until(lambda: once.paths == ["/before", "/held"])
+            assert identified(shop, "/waits", cookie) == ""
+            # The other vendor has it, so that it is queued for this one, behind what is not answered.
+            assert until(lambda: [one["data"]["page_path"] for one in shop.vendor.events].count("/waits") == 1)
+            with filled(small, shop):
+                assert until(lambda: shop.visit().whole and not shop.ready()["store"], 2.0)
+                answer = withdraw(shop, cookie)
+                assert answer.startswith(b"HTTP/1.1 200 ")
+                assert b"set-cookie: __Host-consent=" in answer
+                once.may.set()
+                assert shop.choose(True).startswith(b"HTTP/1.1 503 ")
+                assert [shop.visit().cookies for _ in range(3)] == [["session"]] * 3
+            assert until(lambda: bool(shop.ready()["store"]))
+            assert shop.visit(path="/after") == Visit(200, ALLOWED, True)
+            assert until(lambda: "/after" in once.paths)
+            # What was sent and could not be noted is noted by now: no lease that ends brings it again.
+            assert not until(lambda: once.paths.count("/held") > 1, 4.0)
+            assert [path for path in once.paths if path != "/"] == ["/before", "/held", "/after"]
+            assert shop.events("unknown", "once") == 0
+            assert shop.choose(True).startswith(b"HTTP/1.1 200 ")
+
+
+def identified(shop: Shop, path: str, cookie: str = "") -> str:
+    """Visit as the browser that holds this cookie; the identifier that it is given, if it is."""
+    fields = f"X-Forwarded-For: {NEW_YORK}\r\nUser-Agent: {FIREFOX}\r\nSec-Fetch-Dest: document\r\n{cookie}"
+    got = ask(shop.port, f"GET {path} HTTP/1.1\r\n{fields}".encode() + CLOSE + b"\r\n").decode()
+    given = re.search(r"^set-cookie: (__Host-vid=[^;]+)", got, re.IGNORECASE | re.MULTILINE)
+    return f"Cookie: {given[1]}\r\n" if given else ""
+
+
+def withdraw(shop: Shop, cookie: str) -> bytes:
+    """The answer to a withdrawal by the browser that holds this cookie."""
+    fields = f"X-Forwarded-For: {NEW_YORK}\r\nSec-Fetch-Site: same-origin\r\n{cookie}".encode()
+    return ask(shop.port, b"POST /_consent/withdraw HTTP/1.1\r\n" + fields + CLOSE + b"Content-Length: 0\r\n\r\n")
 
 
 BREAKING = [

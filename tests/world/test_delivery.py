@@ -18,6 +18,7 @@ from consent_mw.core.terms import Mode, Outcome, VendorKind
 from consent_mw.wire.vendors.segment import SegmentEncoder
 from consent_mw.world.delivery import Delivery, turn
 from consent_mw.world.delivery.rows import GIVE_UP_AFTER, TRIES, checked, settlement
+from consent_mw.world.delivery.sender import Sender
 from consent_mw.world.store import OutboxRow, Settlement, Store, open_store
 from tests.builders import a_policy, a_vendor
 
@@ -280,6 +281,24 @@ def test_a_try_that_a_crash_cut_short_is_ambiguous_too(store: Store, monkeypatch
     run(journey)
 
 
+def test_what_a_crash_cut_short_stays_ambiguous_while_its_vendor_is_busy(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consent_mw.wire.vendors.webhook.WebhookEncoder.dedupes", False)
+    monkeypatch.setattr(turn, "CONCURRENCY", 1)
+    store.enqueue([a_row("1", visitor="bob")])
+    store.claim("insights", 1, time.time() - 100, 60.0).result(5)
+    store.enqueue([a_row("2")])
+
+    async def journey() -> None:
+        async with receiving("429 Busy", "200 OK") as receiver, Sending(store, to(receiver)) as sending:
+            await sending.until(lambda: len(sending.told()) == 2)
+            assert (receiver.ids, sorted(sending.told())) == (["2", "2"], ["accepted", "unknown"])
+
+    store.settle([Settlement("2", retry_at=0.0, tried=False)])
+    run(journey)
+
+
 # one vendor and another
 
 
@@ -520,6 +539,27 @@ def test_a_recall_stops_what_was_claimed_and_not_yet_sent(store: Store) -> None:
             await sending.queue(a_row("4", visitor="bob"))
             await sending.until(lambda: len(sending.told()) == 2)
             assert receiver.ids == ["1", "4"]
+
+    run(journey)
+
+
+def test_what_is_recalled_while_a_connection_is_made_is_not_sent_on_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = Sender._connect
+
+    async def slow(sender: Any, target: Any) -> Any:
+        made = await connect(sender, target)
+        await asyncio.wrap_future(store.recall(["ann"]))
+        return made
+
+    monkeypatch.setattr(Sender, "_connect", slow)
+
+    async def journey() -> None:
+        async with receiving() as receiver, Sending(store, segment(receiver)) as sending:
+            await sending.queue(a_row("1"), a_row("2", visitor="bob"))
+            await sending.until(sending.told)
+            assert (receiver.messages, sending.told()) == ([["2"]], ["accepted"])
 
     run(journey)
 

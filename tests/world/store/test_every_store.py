@@ -335,3 +335,20 @@ CREATE TRIGGER outbox_grows AFTER INSERT ON outbox
 CREATE TRIGGER outbox_shrinks AFTER DELETE ON outbox
   BEGIN UPDATE size SET bytes = bytes - length(OLD.body); END;"""
 """What the first version had instead of what the second has."""
+
+
+# what is on its way
+
+
+def test_what_was_claimed_and_is_recalled_is_known_at_once_to_whoever_sends_it(place: Place) -> None:
+    if place.remote:
+        pytest.skip("rows are sent from where the store is")
+    store = place.open()
+    done(store.enqueue([a_row("1"), a_row("2", visitor="bob"), a_row("3", visitor="cleo")]))
+    assert claimed(store, limit=2) == ["1", "2"]
+    told: list[bool] = []
+    store.recall(["ann", "cleo"]).add_done_callback(lambda _: told.append(store.taken_back(["2", "1"])))
+    done(store.pending())
+    assert (told, store.taken_back(["2"]), store.taken_back(["3"])) == ([True], False, False)
+    done(store.erase(["bob"]))
+    assert store.taken_back(["2"])

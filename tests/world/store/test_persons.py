@@ -130,3 +130,21 @@ def test_a_queued_event_that_only_names_its_user_is_found_by_that_name(store: St
     assert [row.id for row in done(store.queued(["bob"]))] == ["2"]
     assert done(store.erase([], user_id="u1")) == 2
     assert [row.id for row in done(store.queued(["ann", "bob"], "u1"))] == ["3"]
+
+
+# a browser that loses its identifier
+
+
+def test_what_waits_of_a_visitor_is_found_by_the_first_receipt_once_the_identifier_is_gone(store: Store) -> None:
+    done(store.enqueue([a_row("1"), a_row("2", visitor="bob")]))
+    done(store.keep_pair(PairRow("ann", "u1", "", AT), "analytics"))
+    done(store.add_receipt(receipt("r1"), visitor="ann"))
+    done(store.add_receipt(receipt("r2", "r1")))
+    assert [row.receipt for row in done(store.pairs(["ann"]))] == ["r1"]
+    assert done(store.recall(["r2"])) == ["event-1"]
+
+
+def test_a_row_that_has_a_receipt_keeps_it(store: Store) -> None:
+    done(store.enqueue([a_row("1", receipt="x1")]))
+    done(store.add_receipt(receipt("r1"), visitor="ann"))
+    assert [row.receipt for row in done(store.queued(["ann"]))] == ["x1"]

@@ -102,6 +102,33 @@ def test_a_full_disk_fails_with_a_store_error_and_heals(file: Path) -> None:
     assert process.communicate(timeout=30)[0].split("\n") == ["failed False", "True", "2", ""]
 
 
+def test_nothing_is_given_out_before_a_recall_that_a_full_disk_kept_back(file: Path) -> None:
+    script = """
+        import resource, sys
+        from consent_mw.errors import StoreError
+        from consent_mw.world.store import OutboxRow, open_store
+        store = open_store(f"sqlite:///{sys.argv[1]}")
+        def row(n, visitor):
+            return OutboxRow(n, "v", n, "track", b"x", visitor, "", "j", "p", "d", 0.0)
+        store.enqueue([row("1", "ann"), row("2", "ann"), row("3", "bob")]).result()
+        print([one.id for one in store.claim("v", 1, 1.0, 60.0).result(10)])
+        most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
+        for call, *asked in (("recall", ["ann"]), ("held", ["1"]), ("claim", "v", 9, 99.0, 60.0)):
+            try:
+                print(getattr(store, call)(*asked).result(10))
+            except StoreError:
+                print("failed")
+        print(store.taken_back(["1"]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        print([one.id for one in store.claim("v", 9, 99.0, 60.0).result(10)])
+        print(store.held(["1", "2", "3"]).result(10), store.taken_back(["1"]), store.taken_back(["3"]))
+        store.close()
+    """
+    said = run(script, file).communicate(timeout=30)[0].splitlines()
+    assert said == ["['1']", "failed", "failed", "failed", "True", "['3']", "frozenset({'3'}) True False"]
+
+
 def test_what_was_committed_outlives_a_kill(file: Path) -> None:
     script = """
         import sys

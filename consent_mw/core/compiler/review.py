@@ -6,7 +6,7 @@ Rule: what law says is told as a fact with its source, as far as it is known her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from consent_mw.core.compiler.report import Report, quoted
 from consent_mw.core.coverage import every_rule
@@ -75,8 +75,9 @@ def _idle_features(policy: Policy, root: Node) -> Iterator[Finding]:
 
 
 def _redundant_cookies(policy: Policy, root: Node) -> Iterator[Finding]:
+    wildcards = {rule.pattern[:-1]: rule for rule in policy.cookies if rule.pattern.endswith("*")}
     for number, rule in enumerate(policy.cookies):
-        wider = _wider(rule, policy)
+        wider = _wider(rule, wildcards)
         if wider is not None and _says(wider) == _says(rule):
             message = (
                 f"cookie {quoted(rule.pattern)} is already covered by {quoted(wider.pattern)}, which says the same"
@@ -92,15 +93,11 @@ def _redundant_cookies(policy: Policy, root: Node) -> Iterator[Finding]:
             )
 
 
-def _wider(rule: CookieRule, policy: Policy) -> CookieRule | None:
+def _wider(rule: CookieRule, wildcards: Mapping[str, CookieRule]) -> CookieRule | None:
     """The wildcard that would name this cookie, were this rule not there."""
     beginning = rule.pattern.removesuffix("*")
-    others = [
-        one
-        for one in policy.cookies
-        if one.pattern.endswith("*") and one is not rule and beginning.startswith(one.pattern[:-1])
-    ]
-    return max(others, key=lambda one: len(one.pattern), default=None)
+    found = (wildcards.get(beginning[:length]) for length in range(len(beginning), -1, -1))
+    return next((one for one in found if one is not None and one is not rule), None)
 
 
 def _says(rule: CookieRule) -> tuple[object, ...]:

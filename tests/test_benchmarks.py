@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -111,3 +112,140 @@ def test_visitors_send_what_the_benchmark_says(monkeypatch: pytest.MonkeyPatch) 
         (REVISION, True),
         (REVISION, False),
     }
+
+
+def a_part() -> dict[str, Any]:
+    """What a part writes: one figure of three rounds, one of one, and a target of each kind."""
+    rows = {"**ours**": {"CPU µs": [3.0, 1.0, 2.0]}, "peer": {"CPU µs": [1500.0], "rate": [7.0]}}
+    table = {"title": "case", "columns": {"CPU µs": 1, "rate": 0}, "plotted": "CPU µs", "rows": rows}
+    target = {"unit": " µs", "by_cpu": None, "shown": ".1f", "at_least": False}
+    targets = [
+        {**target, "text": "ours", "measured": 2.0, "bound": 2.0},
+        {**target, "text": "peer", "measured": 1500.0, "bound": 3.0},
+        {**target, "text": "another", "measured": None, "bound": 3.0},
+    ]
+    told = {
+        "name": "some",
+        "title": "Some",
+        "at": "2026-01-01T00:00:00Z",
+        "notes": ["Said."],
+        "skipped": {"x": "why"},
+    }
+    return {**told, "tables": [table], "targets": targets}
+
+
+PART = """\
+**Some** (2026-01-01)
+
+| case | CPU µs | rate |
+|---|---|---|
+| **ours** | 2.0 (1.0-3.0) |  |
+| peer | 1,500.0 | 7 |
+
+Said.
+
+skipped: x: why
+
+| target | wanted | measured | by CPU | |
+|---|---|---|---|---|
+| ours | ≤ 2.0 µs | 2.0 µs |  | met |
+| peer | ≤ 3.0 µs | 1500.0 µs |  | **not met** |
+| another | ≤ 3.0 µs | | | not measured |
+
+"""
+
+
+def test_a_part_shows_medians_ranges_and_verdicts(tmp_path: Path) -> None:
+    assert table(tmp_path, a_part()).stdout == PART
+    assert table(tmp_path, {"parts": {"some": a_part()}}).stdout == PART
+
+
+def test_plots_have_a_bar_for_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from plot import plots_of
+
+    curve = {"curve": [(0, 50.0), (10, 61.0)]}
+    found = {"parts": {"some": a_part(), "sidecar": results(measured("caddy", [1.0], [2.0])), "memory": curve}}
+    texts = {
+        name: ["".join(one.itertext()) for one in ET.fromstring(svg).iter() if one.tag.endswith("text")]
+        for name, svg in plots_of(found).items()
+    }
+    assert texts == {
+        "some-1": ["Some, case: CPU µs", "ours", "2.0", "peer", "1,500"],
+        "sidecar-1": ["Reverse proxies: CPU µs of a request", "Caddy, plain", "2.0"],
+        "memory-1": ["MiB resident, by requests of strangers", "0", "50.0", "10", "61.0"],
+    }
+
+
+def test_make_has_a_target_for_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from run import PARTS
+
+    made = re.search(r"addprefix bench-,([\w ]+)\)", (BENCHMARKS.parent / "Makefile").read_text("utf-8"))
+    assert made is not None
+    assert made[1].split() == list(PARTS)
+    assert [script for script, *_ in PARTS.values() if not (BENCHMARKS / script).exists()] == []
+
+
+def test_askers_send_what_their_kind_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from askers import KEY, Askers, Kind
+
+    kinds = [Kind("/a", answered=True), Kind("/b", known=False), Kind("/c.css", style=True, agents=400)]
+    heads = [[one.decode() for one in Askers(kind).requests(400)] for kind in kinds]
+    fields = [[dict(line.split(": ", 1) for line in one.split("\r\n")[1:-2]) for one in sent] for sent in heads]
+    assert {len(one) for sent in fields for one in sent} == {15}
+    assert {len(one["Cookie"]) for sent in fields for one in sent} == {600}
+    assert [len({one["User-Agent"] for one in sent}) for sent in fields] == [24, 24, 400]
+    keys = Keyring([KEY])
+    jars = [[dict(pair.split("=", 1) for pair in one["Cookie"].split("; ")) for one in sent] for sent in fields]
+    assert [{"__Host-vid" in jar for jar in sent} for sent in jars] == [{True}, {False}, {True}]
+    assert {keys.read_identifier(jar["__Host-vid"]) is None for jar in jars[0]} == {False}
+    assert {keys.read_consent(jar["__Host-consent"]) is None for jar in jars[0]} == {False}
+
+
+@pytest.mark.parametrize(("country", "analytics"), [("AMERICAN", True), ("GERMAN", False)])
+def test_what_is_written_by_hand_keeps_the_cookies_that_ours_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, country: str, analytics: bool
+) -> None:
+    script = f"""
+import asyncio, json, sys
+sys.path[:0] = [{str(BENCHMARKS)!r}, {str(BENCHMARKS / "peers")!r}]
+import askers, middleware
+from pathlib import Path
+from servers import Bench
+from machine import Cores
+middleware.written(Bench(Path({str(tmp_path)!r}), Cores(0, 0)))
+import mounted
+kind = askers.Kind("/x/a", askers.{country}, known=False)
+async def asked(name):
+    scope = middleware.scope_of(next(askers.Askers(kind).requests(1)))
+    # What the peer signed would say yes; here nobody has answered.
+    scope["headers"] = [(n, v.replace(b"consent=", b"other=")) for n, v in scope["headers"]]
+    got = {{}}
+    async def send(message):
+        if message["type"] == "http.response.start":
+            got["set"] = [v.partition(b"=")[0].decode() for n, v in message["headers"] if n == b"set-cookie"]
+    async def app(inner, receive, send):
+        sent = next((v for n, v in inner["headers"] if n == b"cookie"), b"").decode()
+        got["arrived"] = [one.partition("=")[0] for one in sent.split("; ")]
+        await mounted.bare(inner, receive, send)
+    made = mounted.APPS[name]
+    setattr(made, "app" if name == "plain" else "_app", app)
+    async def receive():
+        return {{"type": "http.request"}}
+    await made(scope, receive, send)
+    if name == "plain":
+        await made.gate.stop(0)
+    got["set"] = [one for one in got["set"] if one != "__Host-vid"]
+    return got
+print(json.dumps([asyncio.run(asked("plain")), asyncio.run(asked("hand"))]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    ours, by_hand = json.loads(done.stdout)
+    more = ["_ga"] if analytics else []
+    assert ours == by_hand == {
+        "arrived": ["session", "csrf_token", *more, *(["ad_id"] if analytics else []), "cart"],
+        "set": ["cart", *more],
+    }  # fmt: skip

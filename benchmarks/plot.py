@@ -12,7 +12,7 @@ from typing import Any
 
 from table import TITLES
 
-LEFT, WIDTH, ROW, TOP, BAR = 470, 560, 26, 44, 16
+LEFT, WIDTH, ROW, TOP, BAR = 520, 560, 26, 44, 16
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1a1a1a } .title { font-weight: 600 } .figure { fill: #555 }
 .bar { fill: #9bb4c8 } .ours { fill: #1f6f8b } .whisker { stroke: #1a1a1a; stroke-width: 1 }

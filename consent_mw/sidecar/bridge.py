@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, MutableMapping
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -108,4 +110,9 @@ class Bridge:
 
 def _dated(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers with a Date, which an origin server sends (RFC 9110 6.6.1)."""
-    return [*headers, (b"date", formatdate(usegmt=True).encode())]
+    return [*headers, (b"date", _date(int(time.time())))]
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Exchange
 
 PRIVATE = "no-store"
+_PRIVATE_FIELDS = (
+    (b"cache-control", PRIVATE.encode()),
+    (b"vary", b"Cookie, DNT, Sec-GPC"),
+    (b"x-content-type-options", b"nosniff"),
+)
 _SAID = {
     403: "error.elsewhere", 404: "error.missing", 405: "error.missing", 409: "preferences.report",
     429: "error.busy", 503: "error.down",
@@ -70,11 +75,9 @@ def see_other(exchange: Exchange, path: str, cookies: Sequence[bytes]) -> Respon
 
 def dress(answer: Response, exchange: Exchange, cookies: Sequence[bytes] = ()) -> Response:
     """The answer with what every answer to one visitor carries."""
-    answer.headers["cache-control"] = PRIVATE
-    answer.headers["vary"] = "Cookie, DNT, Sec-GPC"
-    answer.headers["x-content-type-options"] = "nosniff"
+    answer.raw_headers.extend(_PRIVATE_FIELDS)
     if exchange.decision is not None:
-        answer.headers["tk"] = exchange.decision.tk
+        answer.raw_headers.append((b"tk", exchange.decision.tk.encode()))
     for line in cookies:
         answer.raw_headers.append((b"set-cookie", line))
     return answer

@@ -64,7 +64,7 @@ async def answer(exchange: Exchange, choice: Choice) -> bool:
     reason = WITHDRAWAL if choice.how == "withdraw" else "choice"
     # Asked for before the receipt: a crash in between must not leave a no on record beside what it takes back.
     refused = frozenset(name for name, yes in after.answers.items() if not yes)
-    recalled = exchange.gate.reporter.recall(exchange, reason, refused)
+    recalled = exchange.gate.reporter.recall(exchange, reason, refused) if refused else None
     refusal = await _record(exchange, before, after, choice.how, agrees=agrees)
     if recalled is not None:
         await exchange.gate.settled(recalled)

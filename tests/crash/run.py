@@ -33,7 +33,7 @@ class Plan:
     seed: int
     kills: int = 200
     visitors: int = 24
-    lives: tuple[int, int] = (5, 150)
+    lives: tuple[int, int] = (5, 80)
     forms: tuple[Form, ...] = (Form.ALONE, Form.WORKERS, Form.ALONE, Form.MOUNTED, Form.WORKERS)
 
 

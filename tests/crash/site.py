@@ -9,8 +9,18 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
-MARK = re.compile(rb"v[0-9]+e[0-9]+z")
-"""How the mark of an event is written; it looks like nothing that is masked."""
+MARK = re.compile(rb"v[0-9]+\.e[0-9]+z")
+"""How the mark of an event is written; it looks like nothing that is masked, and like nothing that is random."""
+
+PERSONAL: Mapping[str, re.Pattern[bytes]] = {
+    "mark": MARK,
+    "email": re.compile(rb"nora\.[0-9]+@private\.example"),
+    "name": re.compile(rb"Nora Numero[0-9]+"),
+    "agent": re.compile(rb"Firefox/[0-9.]+ of[0-9]+x"),
+    "path": re.compile(rb"secretword[0-9]+q"),
+    "ip": re.compile(rb"(?:85\.214\.132|74\.125\.224)\.[0-9]+"),
+}
+"""What is of a person or of an event, by what it is; who a registered visitor is stays, for the person's rights."""
 
 RULES = """
 schema = 1

@@ -19,13 +19,17 @@ from typing import Final
 
 from consent_mw.wire.ledger import event_digest
 from tests.crash.service import ROOT
-from tests.crash.site import DEDUPES, MARK, PURPOSES, may_get
+from tests.crash.site import DEDUPES, MARK, PERSONAL, PURPOSES, may_get
 from tests.crash.vendors import Arrival, Vendors
 from tests.crash.visitors import COMMITTED_WITHIN, Book, Told, Visitor
 from tests.journeys.site import KEY
 
 TOLD_OF: Final = 20
 """Breaches of a kind that are told one by one."""
+
+_ID: Final = 22
+_TOKENS: Final = re.compile(rb"[A-Za-z0-9_-]{22,}")
+"""What an identifier may stand in."""
 
 ENDED: Final = ("unknown", "dead", "rejected", "recalled", "dropped")
 """Outcomes of an event that did not come, as far as anybody knows."""
@@ -231,7 +235,7 @@ def _event_ids(came: Mapping[str, Mapping[str, tuple[int, Arrival]]]) -> dict[st
 def _ended(event_id: str, kept: Kept, vendor: str) -> bool:
     """Whether the ledger tells of an end of this event that is no delivery."""
     known = kept.digests.get(vendor, {})
-    return bool(event_id) and any(known.get(event_digest(key, event_id)) in ENDED for key in kept.keys)
+    return any(known.get(event_digest(key, event_id)) in ENDED for key in kept.keys)
 
 
 def _receipts(verdict: Verdict, book: Book, kept: Kept) -> None:
@@ -301,14 +305,13 @@ def _ledger(verdict: Verdict, store: Path, log: Path) -> None:
 
 def leftovers(verdict: Verdict, book: Book, store: Path) -> None:
     """Look for what is personal in every byte of the store's files, once all is delivered and the process ended."""
-    files = {path.name: path.read_bytes() for path in store.parent.glob(f"{store.name}*")}
-    people = {id(told.visitor): told.visitor for told in book.told.values()}.values()
-    for name, content in files.items():
-        verdict.counts[f"bytes of {name}"] = len(content)
-        for mark in set(MARK.findall(content)):
-            verdict.breach("at rest", f"{name} holds the mark of event {mark.decode()}")
-        for visitor in people:
-            for kind, values in visitor.secrets().items():
-                # Who a registered visitor is stays, for the person's rights.
-                if kind != "user" and any(value.encode() in content for value in values):
-                    verdict.breach("at rest", f"{name} holds the {kind} of visitor {visitor.number}")
+    ids = {one.encode() for told in book.told.values() for one in told.visitor.ids}
+    for path in store.parent.glob(f"{store.name}*"):
+        content = path.read_bytes()
+        verdict.counts[f"bytes of {path.name}"] = len(content)
+        for kind, looks in PERSONAL.items():
+            for found in set(looks.findall(content)):
+                verdict.breach("at rest", f"{path.name} holds the {kind} {found.decode()}")
+        for run in set(_TOKENS.findall(content)):
+            if any(run[at : at + _ID] in ids for at in range(len(run) - _ID + 1)):
+                verdict.breach("at rest", f"{path.name} holds the identifier of a visitor")

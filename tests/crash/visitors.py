@@ -104,7 +104,7 @@ class Visitor:
         network = "85.214.132" if self.jurisdiction == "eea_uk" else "74.125.224"
         self.address = f"{network}.{number % 250 + 2}"
         self.agent = f"{FIREFOX} of{number}x"
-        self.secret = f"pw{number}q"
+        self.secret = f"secretword{number}q"
         self.nos: list[No] = []
         self.tried: list[No] = []
         """Those without an answer, which may be in force all the same."""
@@ -185,7 +185,7 @@ class Visitor:
 
     def _tell(self) -> Told:
         number = len(self._book.told)
-        told = Told(f"v{self.number}e{number}z", self, self._order, self._now(), self._allowed(), self._identity())
+        told = Told(f"v{self.number}.e{number}z", self, self._order, self._now(), self._allowed(), self._identity())
         told.doubtful = told.asked < self._doubtful_until
         self._book.told[told.mark] = told
         return told
@@ -214,9 +214,11 @@ class Visitor:
             return
         receipt = self._receipt()
         if purposes and (route == "erase" or receipt != before):
-            # Else nothing changed, or there was no store, and the cookie alone says no.
             self._mark_time(self._now())
             self.nos.append(No(self._order, self._now(), purposes))
+        elif purposes:
+            # Nothing changed, or there was no store to keep a receipt, and the cookie alone says no.
+            self.tried.append(No(self._order, 0.0, purposes))
         if route != "erase" and purposes & self._allowed():
             self._book.breaches.append(f"visitor {self.number} said no to {sorted(purposes)}, which is still allowed")
         if receipt and receipt != before:

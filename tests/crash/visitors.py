@@ -17,6 +17,7 @@ from typing import Any, Final
 import httptools
 
 from consent_mw.wire.token import Keyring
+from tests.crash.line import Line, Reply
 from tests.crash.service import Service
 from tests.crash.site import NOTHING_IN_EEA, PURPOSES, person
 from tests.journeys.site import FIREFOX, KEY
@@ -84,15 +85,6 @@ class Book:
     refused: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer: its status, its Set-Cookie values, its body."""
-
-    status: int
-    cookies: list[str]
-    body: bytes
-
-
 class Visitor:
     """One browser. `mark_time` is told when a no was answered, before anything else is done."""
 
@@ -118,7 +110,7 @@ class Visitor:
         self._jar: dict[str, str] = {}
         self._order = 0
         self._doubtful_until = 0.0
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._port = 0
 
     async def visit(self, done: asyncio.Event) -> None:
@@ -294,15 +286,17 @@ class Visitor:
         self._take(reply)
         return reply
 
-    async def _connected(self) -> _Line:
-        port = self._service.port
-        if self._line is None or self._line.ended or self._port != port:
-            if self._line is not None:
-                self._line.close()
-            self._line, self._port = None, port
-            opening = asyncio.get_running_loop().create_connection(_Line, "127.0.0.1", port)
-            _, self._line = await asyncio.wait_for(opening, ANSWERS_WITHIN)
-        return self._line
+    async def _connected(self) -> Line:
+        line, port = self._line, self._service.port
+        if line is not None and not line.ended and self._port == port:
+            return line
+        if line is not None:
+            line.close()
+        self._line, self._port = None, port
+        opening = asyncio.get_running_loop().create_connection(Line, "127.0.0.1", port)
+        _, made = await asyncio.wait_for(opening, ANSWERS_WITHIN)
+        self._line = made
+        return made
 
     def _refused(self, what: str) -> None:
         self._book.refused[what] = self._book.refused.get(what, 0) + 1
@@ -310,61 +304,3 @@ class Visitor:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-class _Line(asyncio.Protocol):
-    """A connection of a browser: one request after the other."""
-
-    def __init__(self) -> None:
-        self.ended = False
-        self._transport: Any = None
-        self._answer: asyncio.Future[Reply] | None = None
-        self._parser: Any = None
-        self._cookies: list[str] = []
-        self._body = b""
-
-    async def ask(self, raw: bytes) -> Reply:
-        """Send this and wait for the answer. Raises OSError."""
-        self._answer = asyncio.get_running_loop().create_future()
-        self._parser = httptools.HttpResponseParser(self)
-        self._cookies, self._body = [], b""
-        if self.ended:
-            raise ConnectionResetError
-        self._transport.write(raw)
-        return await self._answer
-
-    def close(self) -> None:
-        """End it."""
-        self.ended = True
-        self._parser = None
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            if self._parser is not None:
-                self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.connection_lost(None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.ended = True
-        self._parser = None
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionResetError())
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"set-cookie":
-            self._cookies.append(value.decode("latin-1"))
-        elif name.lower() == b"connection" and value.lower() == b"close":
-            self.ended = True
-
-    def on_body(self, data: bytes) -> None:
-        self._body += data
-
-    def on_message_complete(self) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(Reply(self._parser.get_status_code(), self._cookies, self._body))

@@ -81,6 +81,32 @@ def test_a_mounted_app_says_the_same_through_its_visit(tmp_path: Path) -> None:
     ]
 
 
+def test_a_no_takes_back_what_waits_before_it_is_on_record(tmp_path: Path) -> None:
+    middleware = mounted(Site(), tmp_path)
+    visitor = Browser(middleware, NEW_YORK)
+    visitor.get("/")
+    store = middleware.gate.store
+    assert store is not None
+    asked: list[str] = []
+
+    def watched(name: str) -> Any:
+        call = getattr(store, name)
+
+        def asking(*values: Any, **named: Any) -> Any:
+            asked.append(name)
+            return call(*values, **named)
+
+        return asking
+
+    for name in ("recall", "add_receipt"):
+        setattr(store, name, watched(name))
+    visitor.choose(purposes={"analytics": True})
+    visitor.choose(purposes={"analytics": False})
+    visitor.close()
+    # A crash between the two leaves no record of a no beside what it should have taken back.
+    assert asked == ["add_receipt", "recall", "add_receipt", "recall"]
+
+
 def test_a_withdrawal_recalls_what_a_dead_vendor_never_took(tmp_path: Path) -> None:
     with receiving() as receiver:
         policy = policy_for(receiver)

@@ -148,6 +148,10 @@ DENIED_PAGES = {
         "\ufeff<img src=//x.ads.test>ü".encode("utf-16-le"),
         "\ufeff<img data-consent-src=//x.ads.test>ü".encode("utf-16-le"),
     ),
+    "wide letters, the last of them cut": (
+        "\ufeff<img src=//x.ads.test>".encode("utf-16-le") + b"\x00\xd8\xdc",
+        "\ufeff<img data-consent-src=//x.ads.test>".encode("utf-16-le") + b"\x00\xd8\xdc",
+    ),
 }
 
 

@@ -101,8 +101,10 @@ class PageGate:
         """What goes out at the end: what was held back."""
         out = b"" if self._began else self._begin(0)
         self._ending = True
-        rest = self._fed(b"" if self._wide is None else self._wide.forth(b"", final=True))
-        return out + (rest if self._wide is None else self._wide.back(rest))
+        if self._wide is None:
+            return out + self._fed(b"")
+        last, half = self._wide.last()
+        return out + self._wide.back(self._fed(last)) + half
 
     def _begin(self, enough: int) -> bytes:
         first = b"".join(self._held)
@@ -387,9 +389,15 @@ class _Wide:
         self._reads = codecs.getincrementaldecoder(coding)("surrogatepass")
         self._writes = codecs.getincrementaldecoder("utf-8")("surrogatepass")
 
-    def forth(self, chunk: bytes, *, final: bool = False) -> bytes:
+    def forth(self, chunk: bytes) -> bytes:
         """This part of the page in UTF-8."""
-        return self._reads.decode(chunk, final).encode("utf-8", "surrogatepass")
+        return self._reads.decode(chunk).encode("utf-8", "surrogatepass")
+
+    def last(self) -> tuple[bytes, bytes]:
+        """What waited for its other half, in UTF-8; and the byte of a page that ends within a letter, as it came."""
+        waited = self._reads.getstate()[0]
+        whole = len(waited) // 2 * 2
+        return waited[:whole].decode(self._coding, "surrogatepass").encode("utf-8", "surrogatepass"), waited[whole:]
 
     def back(self, chunk: bytes) -> bytes:
         """This part of the edited page as it goes out."""

@@ -58,6 +58,10 @@ NAMES_KEPT: Final = 8192
 BEARINGS_KEPT: Final = 1024
 """Bound of what bears on replies; a method is for visitors to choose, so they are not trusted to be few."""
 
+LONGEST_ENDED_KEPT: Final = 4096
+"""Bytes of the lines that end cookies beyond which they bear on no other reply: a visitor chooses how many there are,
+and each name makes a line for every domain of the site's."""
+
 LONGEST_KEPT: Final = 256
 """Bytes of a visitor's text beyond which it is not kept as a key of any cache."""
 
@@ -221,8 +225,10 @@ class Ruleset:
 
     def bearing(
         self, enforcement: Enforcement, asked: Observation, ended: tuple[bytes, ...], newcomer: bool
-    ) -> Bearing:
-        """What bears on the reply to this request, if nothing else does."""
+    ) -> Bearing | None:
+        """What bears on the reply to this request, if nothing else does; None where that is too much to remember."""
+        if sum(map(len, ended)) > LONGEST_ENDED_KEPT:
+            return None
         key = (enforcement, asked.document, asked.frame, asked.method, b"cookie" in asked.seen, ended, newcomer)
         known = self._bearings.get(key)
         if known is None:

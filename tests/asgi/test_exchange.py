@@ -10,10 +10,12 @@ from consent_mw import load_policy
 from consent_mw.asgi.banner import PageEdit
 from consent_mw.asgi.exchange import REPLIES_KEPT, Reply
 from consent_mw.asgi.gate import Gate
+from consent_mw.core.consent import Consent
 from consent_mw.wire.response_head import head_of
 from consent_mw.wire.token import Keyring
 from tests.journeys.site import KEY, NEW_YORK, POLICY
 
+NOW = 1_800_000_000
 Pairs = list[tuple[bytes, bytes]]
 QUIET = """
 schema = 1
@@ -83,6 +85,19 @@ def test_what_is_remembered_of_an_answer_has_a_bound_in_bytes(tmp_path: Path, si
     number, held = remembered(tmp_path, [(b"location", b"x" * size)])
     assert 1 < number <= most
     assert held <= REPLIES_KEPT
+
+
+@pytest.mark.parametrize(("names", "kept"), [(1, True), (600, False)], ids=["one", "many"])
+def test_cookies_that_end_are_remembered_only_where_they_are_few(tmp_path: Path, names: int, kept: bool) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    keys = Keyring([KEY])
+    gate = Gate(load_policy(tmp_path / "policy.toml"), keys, clock=lambda: NOW)
+    refused = Consent({"analytics": False, "cross_site": False}, NOW, "2026-01", seen="2026-01", issued=NOW)
+    said = b"__Host-consent=" + keys.sign_consent(refused).encode()
+    held = b"; ".join([said, *(b"_ga%d=1" % number for number in range(names))])
+    exchange = gate.admit(b"GET", b"/", [FROM, DOCUMENT, (b"cookie", held)], "127.0.0.1")
+    assert len(exchange.expired_after_a_no()) >= names
+    assert (exchange.bearing() is not None) is kept
 
 
 @pytest.mark.parametrize("word", [b"Expires", b"EXPIRES", b"expires"])

@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -35,6 +37,17 @@ VERBS = {
 """Every verb and its one line; the command of verb `x` is `consent_mw.cli.x.command`."""
 
 
+@contextmanager
+def _while_read() -> Iterator[None]:
+    """Exit 2 where the reader goes away (`| head`): not all was told, and click would make a finding of it (1)."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Python would complain again when it flushes stdout at exit.
+        sys.stdout = None
+        raise click.exceptions.Exit(2) from None
+
+
 class Verbs(click.Group):
     """The group of all verbs; a verb's file is imported when it is needed."""
 
@@ -49,6 +62,16 @@ class Verbs(click.Group):
         module = importlib.import_module(f"consent_mw.cli.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def make_context(self, *arguments: Any, **how: Any) -> click.Context:
+        """Read the arguments, and tell the help."""
+        with _while_read():
+            return super().make_context(*arguments, **how)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the verb."""
+        with _while_read():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs with their one lines, without importing any."""
@@ -82,10 +105,6 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     except ConsentError as error:
         return cannot_run(str(error))
-    except BrokenPipeError:
-        # The reader went away (`| head`); Python would complain again when it flushes stdout at exit.
-        sys.stdout = None
-        return 0
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
         return cannot_run(f"{named}{(error.strerror or str(error)).lower()}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ SOURCE = "https://download.db-ip.com/free/dbip-country-lite-{month}.mmdb.gz"
 
 LARGEST = 256 * 1024 * 1024
 """Bytes of a database that are taken, unpacked."""
+
+_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
 
 FORMAT = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people, or JSON."
@@ -139,7 +142,7 @@ def _fetched(url: str) -> bytes:
 
 def told_of(error: Exception) -> str:
     """What went wrong, on one line."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return _NUMBER.sub("", str(error) or type(error).__name__, count=1).splitlines()[0]
 
 
 def _unpacked(data: bytes, url: str) -> bytes:

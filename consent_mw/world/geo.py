@@ -80,7 +80,12 @@ class Locator:
         try:
             self._databases.append(_Database(name))
         except (*_DAMAGED, ValueError) as error:
-            self._problems[name] = f"database `{name}` cannot be used: {error}"
+            self._problems[name] = f"database `{name}` cannot be used: {_told(error)}"
+
+
+def _told(error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return reason.lower() if reason else str(error)
 
 
 class _Database:

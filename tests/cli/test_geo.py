@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -95,6 +96,18 @@ def test_a_database_is_put_in_place_once_it_is_whole(
         assert Path("geo.mmdb").read_bytes() == data
     assert "CC BY 4.0" in capsys.readouterr().out
     assert run(["geo", "show", BERLIN, "--database", "geo.mmdb"]) == 0
+
+
+def test_why_a_database_cannot_be_had_or_used_is_told_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        url = f"http://127.0.0.1:{once.getsockname()[1]}/db"
+    assert run(["geo", "update", "--to", "geo.mmdb", "--url", url]) == 2
+    assert capsys.readouterr().err == f"Error: {url} cannot be had: Connection refused\n"
+    assert run(["geo", "show", BERLIN, "--database", f"{tmp_path}/gone.mmdb"]) == 2
+    told = f"Error: database `{tmp_path}/gone.mmdb` cannot be used: no such file or directory\n"
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.parametrize("path", ["/gone", "/text", "/cut", "/bent"])

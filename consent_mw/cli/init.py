@@ -76,7 +76,7 @@ def command(
         click.echo(f"wrote {one}")
     if learned is not None:
         proposed = sum(bool(one.purpose) for one in learned[0])
-        click.echo(f"{proposed} cookies have a proposed purpose, {len(learned[0]) - proposed} are yours to decide")
+        click.echo(f"cookies with a proposed purpose: {proposed}; yours to decide: {len(learned[0]) - proposed}")
     click.echo(f"next: consent-mw check {file}; consent-mw test {file}")
     return 0
 
@@ -204,7 +204,12 @@ def _learned(sources: Sequence[str], origin: str) -> Learned:
 
 def _recall(store: str, seen: Seen) -> None:
     """Take over the names that report mode counted, and no rule spoke of."""
-    for one in totals(read_inventory(store)):
+    counted_there = totals(read_inventory(store))
+    if not counted_there:
+        raise click.ClickException(
+            'the store has no inventory to learn from: report mode (`mode = "report"`) makes one'
+        )
+    for one in counted_there:
         if not one.fate.endswith(UNLISTED) or one.name == OTHER:
             continue
         counted = seen.sent if one.sort == Sort.COOKIE else seen.set

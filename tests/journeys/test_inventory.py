@@ -72,6 +72,9 @@ def test_where_nothing_was_counted_or_there_is_no_store_it_says_so(
     open_store(store).close()
     assert run(["inventory", "--store", store]) == 0
     assert "nothing was counted" in capsys.readouterr().out
+    assert run(["init", str(tmp_path / "learned.toml"), "--learn", store]) == 2
+    assert "the store has no inventory to learn from" in capsys.readouterr().err
+    assert not (tmp_path / "learned.toml").exists()
     (tmp_path / "other.db").write_bytes(b"x" * 5000)
     assert run(["inventory", "--store", f"sqlite:///{tmp_path / 'other.db'}"]) == 2
     assert "Traceback" not in capsys.readouterr().err

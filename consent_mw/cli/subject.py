@@ -43,7 +43,9 @@ ANY_ID: Final = {"ignore_unknown_options": True, "help_option_names": ["--help"]
 
 def _options(function: Options) -> Options:
     for option in (
-        click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Or JSON."),
+        click.option(
+            "--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people, or JSON."
+        ),
         click.option("--keys-file", default="", help="A file with the signing keys (default: CONSENT_MW_KEYS)."),
         click.option("--store", "url", default="sqlite:///consent.db", show_default=True, help="The store."),
         click.argument("identity", metavar="ID"),
@@ -91,7 +93,8 @@ def erase(identity: str, url: str, keys_file: str, form: str) -> int:
     if form == "json":
         click.echo(json.dumps({"subject": identity, "erased": number}, ensure_ascii=False))
     else:
-        click.echo(f"erased {number} things" if number else "nothing is stored about this ID")
+        erased = f"erased {number} {'thing' if number == 1 else 'things'}"
+        click.echo(erased if number else "nothing is stored about this ID")
     return 0 if number else 1
 
 

@@ -258,7 +258,7 @@ def test_what_was_erased_beside_a_running_gate_does_not_come_back(
 
     visited.site.on_visit = erase_it
     visited.browser.get("/meanwhile")
-    assert (erased, capsys.readouterr().out) == ([0], "erased 1 things\n")
+    assert (erased, capsys.readouterr().out) == ([0], "erased 1 thing\n")
     assert visited.rows("outbox") == 0
 
 

@@ -25,6 +25,9 @@ from consent_mw.errors import KeysError
 SHORTEST_KEY = 16
 """Bytes below which a key can be guessed."""
 
+LONGEST_KEY = 4096
+"""Bytes above which what was named is no key, but some other file."""
+
 LONGEST_TOKEN = 4000
 """Bytes beyond which a token is not read; browsers drop cookies over 4096."""
 
@@ -42,7 +45,7 @@ class Identifier:
 
 
 class Keyring:
-    """Signing keys, oldest first. Raises KeysError for none, or for one that is too short."""
+    """Signing keys, oldest first. Raises KeysError for none, or for one that is too short or too long."""
 
     def __init__(self, keys: Sequence[bytes | str]) -> None:
         if isinstance(keys, (str, bytes)):
@@ -52,6 +55,8 @@ class Keyring:
             raise KeysError("no keys: `consent-mw keys new` makes one")
         if any(len(key) < SHORTEST_KEY for key in self.keys):
             raise KeysError(f"a key is shorter than {SHORTEST_KEY} bytes: `consent-mw keys new` makes a good one")
+        if any(len(key) > LONGEST_KEY for key in self.keys):
+            raise KeysError(f"a key is longer than {LONGEST_KEY} bytes: `consent-mw keys new` makes a good one")
         self._identifier = _Signer(self.keys, b"consent_mw.identifier")
         self._consent = _Signer(self.keys, b"consent_mw.consent")
 

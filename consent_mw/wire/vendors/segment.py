@@ -15,6 +15,7 @@ from consent_mw.core.event import Value
 from consent_mw.core.permit import Permit
 from consent_mw.core.policy import Vendor
 from consent_mw.core.terms import EventKind, Outcome
+from consent_mw.wire.vendors.placing import NO_ADDRESS
 from consent_mw.wire.vendors.shapes import Shapes
 from consent_mw.wire.vendors.terms import (
     UNNAMED,
@@ -26,7 +27,6 @@ from consent_mw.wire.vendors.terms import (
     retry_after,
 )
 
-NO_ADDRESS = "0.0.0.0"  # noqa: S104  a marker to derive nothing from, not an address to listen on
 ALSO_AGAIN = frozenset({410, 460})
 """What Segment's own libraries send again besides."""
 

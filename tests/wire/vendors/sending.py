@@ -37,7 +37,7 @@ FULL: Mapping[str, Any] = {
     "referrer_url": "https://other.example/x",
     "title": "A page",
     "name": "Ann B. Lee",
-    "email": " Ann.Lee@gmail.com",
+    "email": " Ann.L@gmail.com",
     "query.utm_source": "ad",
     "query.q": "shoes",
     "props.plan": "pro",

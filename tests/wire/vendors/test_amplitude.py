@@ -42,7 +42,7 @@ EVENT = {
     "country": "US",
     "region": "CA",
     "city": "Fresno",
-    "user_properties": {"name": "Ann B. Lee", "email": " Ann.Lee@gmail.com"},
+    "user_properties": {"name": "Ann B. Lee", "email": " Ann.L@gmail.com"},
     "event_properties": {
         "browser": "Firefox 126",
         "device": "desktop",

@@ -57,7 +57,7 @@ def test_an_event_carries_all_that_is_permitted() -> None:
         },
         "user_agent": "UA/1",
         "user_data": {
-            "sha256_email_address": [hashed("annlee@gmail.com")],
+            "sha256_email_address": [hashed("annl@gmail.com")],
             "address": [{"sha256_first_name": hashed("ann"), "sha256_last_name": hashed("lee")}],
         },
         "events": [

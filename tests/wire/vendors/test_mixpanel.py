@@ -53,7 +53,7 @@ FULLY = {
         "user_agent": "UA/1",
         "language": "de",
         "$name": "Ann B. Lee",
-        "$email": " Ann.Lee@gmail.com",
+        "$email": " Ann.L@gmail.com",
         "utm_source": "ad",
         "query_q": "shoes",
         "plan": "pro",

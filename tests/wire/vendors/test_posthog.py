@@ -56,7 +56,7 @@ PROPERTIES = {
     "$browser_version": "126",
     "$os": "Windows",
     "$device_id": "visitor-1",
-    "$set": {"name": "Ann B. Lee", "email": " Ann.Lee@gmail.com"},
+    "$set": {"name": "Ann B. Lee", "email": " Ann.L@gmail.com"},
 }
 EVENT = {"event": "signup", "uuid": UUID, "distinct_id": "user-1", "timestamp": "2018-05-22T14:40:00.500Z"}
 NOBODY = {"$ip": "0.0.0.0", "$geoip_disable": True}

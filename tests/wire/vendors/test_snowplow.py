@@ -104,7 +104,7 @@ def test_what_has_no_key_goes_into_the_operator_s_own_context() -> None:
                     "region": "CA",
                     "city": "Fresno",
                     "name": "Ann B. Lee",
-                    "email": " Ann.Lee@gmail.com",
+                    "email": " Ann.L@gmail.com",
                 },
             }
         ],

@@ -59,18 +59,6 @@ def split_cookies(values: Sequence[bytes]) -> list[Cookie]:
     return [_cookie(raw) for raw in b"; ".join(values).split(b";") if raw.strip(b" \t")]
 
 
-def filter_cookies(values: Sequence[bytes], keep: Callable[[bytes], bool]) -> bytes | None:
-    """What remains of all Cookie fields when only the names that `keep` answers for stay; None if nothing does.
-
-    If nothing is dropped it is the very bytes that came (fields joined with ``; ``); else empty segments and the
-    blanks at both ends go as well, which no field value may have. `keep` is not asked about an empty segment.
-    """
-    joined = values[0] if len(values) == 1 else b"; ".join(values)
-    found = pieces(joined)
-    kept = [raw for name, raw in found if keep(name)]
-    return rejoin(joined, kept, whole=len(kept) == len(found))
-
-
 def pieces(joined: bytes) -> list[tuple[bytes, bytes]]:
     """The name and the bytes of each cookie of the joined Cookie fields; empty segments are none."""
     found: list[tuple[bytes, bytes]] = []
@@ -103,7 +91,10 @@ pieces_named: Final = _pieces_named if native is None else native.pieces_named
 
 remaining: Final = _remaining if native is None else native.remaining
 """What remains of the joined Cookie fields when only the names stay that `known` says so of, or that `keeps` answers
-for where it says nothing; None if nothing does."""
+for where it says nothing; None if nothing does.
+
+If nothing is dropped it is the very bytes that came; else empty segments and the blanks at both ends go as well,
+which no field value may have. `keeps` is not asked about an empty segment."""
 
 
 def rejoin(joined: bytes, kept: Sequence[bytes], *, whole: bool) -> bytes | None:

@@ -7,7 +7,6 @@ Source: IAB TCF v2.3, "Consent string and vendor list formats".
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,10 +43,6 @@ class TcString:
     def permits(self, purposes: frozenset[int]) -> bool:
         """Whether every one of these TCF purposes stands on a consent, or on an interest where one may be enough."""
         return purposes <= self.purposes | (self.interests - NO_INTEREST)
-
-    def has_vendor(self, identity: int) -> bool:
-        """Whether the vendor of this id was consented to."""
-        return _within(identity, self.vendors)
 
 
 def read_tc_string(text: str) -> TcString | None:
@@ -116,8 +111,3 @@ def _disclosed(segments: list[str]) -> Ranges:
         if bits.number(3) == 1:
             return _vendors(bits)
     return ()
-
-
-def _within(number: int, ranges: Ranges) -> bool:
-    at = bisect_right(ranges, (number, 65_536)) - 1
-    return any(start <= number <= end for start, end in ranges[max(at - 1, 0) : at + 1])

@@ -65,11 +65,6 @@ def test_a_purpose_needs_a_consent_or_an_interest_that_may_be_enough() -> None:
     assert [interests.permits(frozenset(one)) for one in ([1, 2], [3])] == [True, False]
 
 
-def test_a_vendor_is_looked_up_in_ranges() -> None:
-    read = TcString(0, 1, 5, frozenset(), frozenset(), frozenset(), ((2, 2), (5, 9), (700, 700)), (), ())
-    assert [one for one in range(1000) if read.has_vendor(one)] == [2, 5, 6, 7, 8, 9, 700]
-
-
 @pytest.mark.parametrize("official", GPP, ids=lambda one: one["string"][:30])
 def test_a_gpp_string_is_read_as_it_was_written(official: dict[str, Any]) -> None:
     read = read_gpp_string(official["string"])

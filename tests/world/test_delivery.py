@@ -17,7 +17,7 @@ import pytest
 from consent_mw.core.terms import Mode, Outcome, VendorKind
 from consent_mw.wire.vendors.segment import SegmentEncoder
 from consent_mw.world.delivery import Delivery, turn
-from consent_mw.world.delivery.rows import GIVE_UP_AFTER, TRIES, checked, settlement
+from consent_mw.world.delivery.rows import GIVE_UP_AFTER, TRIES, Check, settlement
 from consent_mw.world.delivery.sender import Sender
 from consent_mw.world.store import OutboxRow, Settlement, Store, open_store
 from tests.builders import a_policy, a_vendor
@@ -440,7 +440,9 @@ def test_a_poisoned_row_ends_and_the_others_go(store: Store, body: bytes, kind: 
 
 @pytest.mark.parametrize("kind", ["", "unheard-of"])
 def test_a_row_of_no_known_kind_is_rejected(kind: str) -> None:
-    assert checked(a_row("1", kind=kind), a_policy(vendors=(a_vendor("insights"),))) is Outcome.REJECTED
+    assert (
+        Check("insights", a_policy(vendors=(a_vendor("insights"),))).left(a_row("1", kind=kind)) is Outcome.REJECTED
+    )
 
 
 @pytest.mark.parametrize(
@@ -489,7 +491,10 @@ def test_a_place_that_the_policy_no_longer_knows_gets_what_every_place_gets() ->
     vendor = a_vendor("insights", fields=("event", "email"), fields_in={"eea_uk": ("event",)})
     policy = a_policy(vendors=(vendor,))
     row = {"event": "x", "email": "a@b.example"}
-    left = [checked(a_row("1", row, jurisdiction=place), policy) for place in ("elsewhere", "eea_uk", "gone")]
+    left = [
+        Check("insights", policy).left(a_row("1", row, jurisdiction=place))
+        for place in ("elsewhere", "eea_uk", "gone")
+    ]
     assert [getattr(one, "fields", one) for one in left] == [row, {"event": "x"}, {"event": "x"}]
 
 

@@ -57,11 +57,6 @@ class Check:
         return Permit(row.vendor, row.event_id, kind, fields) if fields else Outcome.RECALLED
 
 
-def checked(row: OutboxRow, policy: Policy) -> Permit | Outcome:
-    """What of this row may still leave under the policy in force; see Check."""
-    return Check(row.vendor, policy).left(row)
-
-
 def _fields(body: bytes) -> dict[str, Any] | None:
     """The object that this body holds, or None."""
     try:

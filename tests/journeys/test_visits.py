@@ -185,6 +185,13 @@ def test_a_receipt_is_written_once_per_change_and_verifies(visiting: Visiting) -
     assert all(verify(one["jws"], keys) is not None for one in receipts)
 
 
+@pytest.mark.parametrize("purposes", [{}, {"essential": False}, {"essential": True}], ids=str)
+def test_what_answers_nothing_writes_no_receipt(visiting: Visiting, purposes: dict[str, bool]) -> None:
+    berliner = visiting(BERLIN)
+    assert berliner.choose(purposes=purposes).json()["consent"] == {"status": "unknown", "at": None, "receipt": None}
+    assert (berliner.state()["ask"], berliner.cookies) == (True, set())
+
+
 def test_a_choice_in_part_keeps_the_other_answers(visiting: Visiting) -> None:
     berliner = visiting(BERLIN)
     berliner.choose(all=True)

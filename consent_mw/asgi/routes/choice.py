@@ -60,7 +60,10 @@ def form_choice(pairs: list[tuple[str, str]], policy: Policy) -> Choice:
 
 
 def json_choice(sent: Mapping[str, object], policy: Policy) -> Choice:
-    """The choice that a JSON object makes; a purpose it does not name keeps its answer."""
+    """The choice that a JSON object makes; a purpose it does not name keeps its answer, an essential one has none.
+
+    What answers nothing is no answer: a receipt would show a person who chose, and chose nothing.
+    """
     unknown = sorted(set(sent) - {"purposes", "all", "seen"})
     if unknown:
         raise RefusedRequest(400, f"`{shown(unknown[0])}` is not one of `purposes`, `all`, `seen`")
@@ -74,7 +77,8 @@ def json_choice(sent: Mapping[str, object], policy: Policy) -> Choice:
         answers.update({one.name: bool(sent["all"]) for one in policy.optional_purposes})
     if "purposes" in sent:
         answers.update(_purposes(sent["purposes"], policy))
-    chosen = answers if "all" in sent or "purposes" in sent else None
+    asked = {one.name for one in policy.optional_purposes}
+    chosen = answers if "all" in sent or not asked.isdisjoint(answers) else None
     return Choice(chosen, seen=sent.get("seen") is True, how="json")
 
 

@@ -116,6 +116,7 @@ _NEVER_KEPT = FORWARDING | {
     b"fly-client-ip", b"fastly-client-ip",
 }  # fmt: skip
 _IN_NAMES = b"!#$%&'*+-.^_`|~" + bytes([*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B)])
+_AS_DASHES = bytes.maketrans(b"!#$%&'*+.^_`|~", b"-" * 14)
 _IN_VALUES = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 NOTHING_REPEATED: Final[dict[bytes, list[bytes]]] = {}
@@ -226,8 +227,9 @@ def observed(
 
 
 def reserved(lower: bytes) -> bool:
-    """Whether a request header of this name claims to be one of ours, underscore spellings included."""
-    return lower.startswith(b"consent") and lower.replace(b"_", b"-") in INBOUND_RESERVED
+    """Whether a request header of this name claims to be one of ours: some servers read `_` for `-` (RFC 3875 4.1.18),
+    and some read `_` for whatever is no letter and no digit."""
+    return lower.startswith(b"consent") and lower.translate(_AS_DASHES) in INBOUND_RESERVED
 
 
 def _request_field(line: bytes) -> Field:
@@ -275,7 +277,7 @@ def _classify(known: dict[bytes, tuple[bytes, int]], name: bytes, level: Callabl
 
 def _level_in_request(lower: bytes) -> int:
     # An upstream that reads headers by CGI's rules takes `_` for `-` (RFC 3875 4.1.18).
-    if lower in _REQUEST_CHANGED or b"_" in lower:
+    if lower in _REQUEST_CHANGED or b"_" in lower or reserved(lower):
         return CHANGED
     return SEEN if lower in _REQUEST_SEEN or lower in _also_seen else PLAIN
 

@@ -72,6 +72,7 @@ REMOVED = {
     "every one of ours": b"consent-jurisdiction: elsewhere\r\nconsent-features: x\r\nconsent-visitor: v",
     "ours in odd case": b"CONSENT-ALLOWS: analytics",
     "ours as CGI spells it": b"Consent_Allows: analytics\r\nCONSENT_VISITOR: v\r\nconsent_jurisdiction: x",
+    "ours as others read it": b"consent.allows: analytics\r\nConsent+Visitor: v\r\nconsent~jurisdiction: x",
     "ours, nominated": b"Connection: consent-allows, consent-jurisdiction, consent-features",
     "ours, sent and nominated": b"consent-allows: analytics\r\nConnection: consent-allows",
     # nominations that would take away what the site needs

@@ -52,7 +52,7 @@ $(BENCHES): $(VENV)/.bench
 screenshots: $(VENV)/.tests debian
 	$(BIN)/python -m tests.journeys.screenshots
 
-# Kills the sidecar and the middleware under load, and looks for all that they had promised (a quarter of an hour).
+# Kills the sidecar and the middleware under load, and looks for all that they had promised (some minutes).
 # CRASH=20 is fewer kills; CRASH="50 --seed 7" repeats a run.
 crash: $(VENV)/.tests
 	$(BIN)/python -m tests.crash --kills $(or $(CRASH),200)

@@ -227,7 +227,7 @@ def observed(
 
 
 def reserved(lower: bytes) -> bool:
-    """Whether a request header of this name claims to be one of ours: some servers read `_` for `-` (RFC 3875 4.1.18),
+    """Whether a request header of this name claims to be one of ours: servers may read `_` for `-` (RFC 3875 4.1.18),
     and some read `_` for whatever is no letter and no digit."""
     return lower.startswith(b"consent") and lower.translate(_AS_DASHES) in INBOUND_RESERVED
 

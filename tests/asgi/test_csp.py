@@ -43,7 +43,7 @@ def sent(decision: Decision, *said: tuple[str, str], status: int = 200, **how: o
     guard = PageGuard(decision.policy, decision)
     for _ in range(2):
         counted.clear()
-        fields = guard.dress(answer.fields, answer, lambda name: counted.update([name]), **how)  # type: ignore[arg-type]
+        fields = guard.dress(answer.fields, answer, lambda name: counted.update([name]), **how)  # type: ignore[arg-type]  # a table gives them
     return [*((field[0].decode(), field[1].decode()) for field in fields), *((one, "counted") for one in counted)]
 
 

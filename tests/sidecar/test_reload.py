@@ -241,7 +241,7 @@ def test_a_request_under_way_ends_under_the_policy_that_it_began_with(tmp_path: 
     def slow(peer: object, head: bytes) -> None:
         asked.set()
         assert answer.wait(10)
-        peer.sendall(b"HTTP/1.1 200 OK\r\nSet-Cookie: session=1\r\nSet-Cookie: new=1\r\nContent-Length: 2\r\n\r\nok")  # type: ignore[attr-defined]
+        peer.sendall(b"HTTP/1.1 200 OK\r\nSet-Cookie: session=1\r\nSet-Cookie: new=1\r\nContent-Length: 2\r\n\r\nok")  # type: ignore[attr-defined]  # a socket
 
     origin.answer = slow
     with a_sidecar(tmp_path, origin.port) as (_, port, admin), connect(port) as peer:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Final
 
-SPACE: Final = rb"\t\n\f\r "
 ENDS_NAME: Final = rb"(?=[\t\n\f\r />])"
 
 _NAME = rb"[^\t\n\f\r />][^\t\n\f\r />=]*+"

@@ -111,6 +111,8 @@ class Exchange:
     place: Place | None = None
     consent: Consent = NO_CONSENT
     identifier: Identifier | None = None
+    outside = False
+    """Whether this would be under the policy, were the visitor of the share that `[scope] percent` puts there."""
     number = 0
     now = 0
     decided = 0.0
@@ -371,7 +373,7 @@ class Exchange:
             told = [(field[0], field[1]) for field in answer.fields if field[0] in OUTBOUND_RESERVED]
         enforcement = self.enforcement
         if enforcement is None or self.route is Route.PASS:
-            return Reply(_public(answer, hop, told))
+            return Reply(self._kept_apart(answer, hop) if self.outside else _public(answer, hop, told))
         if not self.rules.enforced:
             return self._reported(answer, _public(answer, hop, told), enforcement)
         pending = self.gate.reporter.heed(self, told) if told or self.spoke else None
@@ -411,6 +413,16 @@ class Exchange:
         self.gate.reporter.report(self, status, page)
         editor = None if edit is None else edit.editor
         return Reply(fields, editor, pending, page=page, dropped=self._dropped, concerned=concerned)
+
+    def _kept_apart(self, answer: ResponseHead, hop: frozenset[bytes]) -> Fields:
+        """The fields as they came, but that no cache gives to others what they would get differently: the page as it
+        is, and cookies that are denied."""
+        html = _is_html(answer.seen.get(b"content-type", b"")) and self.seen.method in _SAFE
+        page = html or (answer.status == 304 and (self.seen.document or self.seen.frame))
+        sets = b"set-cookie" in answer.seen
+        if not self.rules.enforced or not (sets or (page and not self.rules.shared)):
+            return _public(answer, hop, [])
+        return [*self._private(answer, hop, editing=False, edit=None), *named(answer.fields, b"set-cookie")]
 
     def _edit(
         self, answer: ResponseHead, body: bytes | None

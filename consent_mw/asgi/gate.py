@@ -296,7 +296,8 @@ class Gate:
         enforcement = jar.enforced.get(number)
         exchange.enter(jar, place, now, enforcement or self._enforce(exchange, jar, place, int(now), number), number)
         if rules.partial and route is Route.FORWARD and not self.within_share(exchange):
-            return Exchange(self, rules, Route.PASS, seen)
+            exchange = Exchange(self, rules, Route.PASS, seen)
+            exchange.outside = True
         return exchange
 
     def _enforce(self, exchange: Exchange, jar: Jar, place: Place, now: int, number: int) -> Enforcement:

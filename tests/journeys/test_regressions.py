@@ -12,7 +12,7 @@ import pytest
 
 from consent_mw.asgi.ruleset import Route
 from tests.journeys.sidecar import an_origin, serving
-from tests.journeys.site import BERLIN, NEW_YORK, POLICY, VENDOR, Browser, Site, mounted, receiving
+from tests.journeys.site import BERLIN, NEW_YORK, POLICY, VENDOR, Browser, Pairs, Site, mounted, receiving
 
 
 @contextmanager
@@ -113,6 +113,29 @@ def test_a_no_holds_for_a_visitor_outside_the_share(tmp_path: Path) -> None:
     browser.close()
     assert before == ["_ga=1"]
     assert not any(line.startswith("_ga=1") for line in after)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "kept"),
+    [
+        (b"text/html", [], "private, no-cache"),
+        (b"text/css", [(b"set-cookie", b"_ga=1")], "private, no-cache"),
+        (b"text/css", [], "public, max-age=60"),
+    ],
+    ids=["a page", "a cookie", "what is the same for all"],
+)
+def test_no_cache_gives_a_page_from_outside_the_share_to_who_is_in_it(
+    tmp_path: Path, kind: bytes, said: Pairs, kept: str
+) -> None:
+    site = Site()
+    site.headers = [(b"content-type", kind), (b"cache-control", b"public, max-age=60"), (b"etag", b'"1"'), *said]
+    policy = POLICY.replace("[client_address]", "[scope]\npercent = 0\n[client_address]")
+    browser = Browser(mounted(site, tmp_path, policy), NEW_YORK)
+    answer = browser.get()
+    browser.close()
+    assert (answer.headers["cache-control"], answer.headers["etag"], answer.content) == (kept, '"1"', site.body)
+    assert answer.headers.get("vary") == ("Cookie, DNT, Sec-GPC" if "private" in kept else None)
+    assert answer.headers.get_list("set-cookie") == [value.decode() for _, value in said]
 
 
 @pytest.mark.parametrize(

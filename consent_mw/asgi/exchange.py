@@ -63,6 +63,7 @@ REPLY_COSTS: Final = 600
 """Bound, in bytes, of the replies that are remembered of one head that came again; what one costs beside its fields.
 How many a head has is for visitors to choose (by method, signals, answers), so that a number would be no bound."""
 
+_HTML: Final = frozenset({b"text/html", b"application/xhtml+xml"})
 _SAFE: Final = (b"GET", b"HEAD")
 _FILTERED: Final = OUTBOUND_RESERVED | {b"set-cookie"}
 _PRIVATE: Final = _FILTERED | SHARED_CACHES | {b"cache-control", b"vary"}
@@ -388,7 +389,7 @@ class Exchange:
         body: bytes | None,
     ) -> Reply:
         status, seen, asked = answer.status, answer.seen, self.seen
-        html = _is_html(seen.get(b"content-type", b""))
+        html = _is_html(answer)
         page = (html or status == 304) and (asked.document or asked.frame)
         shared = self.rules.shared
         sets = b"set-cookie" in seen
@@ -417,7 +418,7 @@ class Exchange:
     def _kept_apart(self, answer: ResponseHead, hop: frozenset[bytes]) -> Fields:
         """The fields as they came, but that no cache gives to others what they would get differently: the page as it
         is, and cookies that are denied."""
-        html = _is_html(answer.seen.get(b"content-type", b"")) and self.seen.method in _SAFE
+        html = _is_html(answer) and self.seen.method in _SAFE
         page = html or (answer.status == 304 and (self.seen.document or self.seen.frame))
         sets = b"set-cookie" in answer.seen
         if not self.rules.enforced or not (sets or (page and not self.rules.shared)):
@@ -484,7 +485,7 @@ class Exchange:
         if answer.status == 101:
             return Reply(fields)
         self.gate.inventory.take(self, answer)
-        html = _is_html(answer.seen.get(b"content-type", b""))
+        html = _is_html(answer)
         page = (self.seen.document or self.seen.frame) and (html or answer.status == 304)
         return Reply([*fields, enforcement.tk] if page else fields)
 
@@ -590,9 +591,18 @@ def _vary_field(said: tuple[bytes, ...], names: tuple[bytes, ...] = VARY) -> Fie
     return response_field(b"Vary", headers.vary_line(said, names))
 
 
+def _is_html(answer: ResponseHead) -> bool:
+    """Whether some reader may take this answer for HTML."""
+    said = answer.seen.get(b"content-type", b"")
+    if b"content-type" in answer.repeated:
+        said = b",".join(answer.all(b"content-type"))
+    return _names_html(said)
+
+
 @lru_cache(maxsize=256)
-def _is_html(content_type: bytes) -> bool:
-    return content_type.partition(b";")[0].strip().lower() in (b"text/html", b"application/xhtml+xml")
+def _names_html(content_type: bytes) -> bool:
+    """Of several types browsers take the last (Fetch 3.1), and others the first."""
+    return any(one.partition(b";")[0].strip().lower() in _HTML for one in content_type.split(b","))
 
 
 _DROPPED: dict[tuple[frozenset[bytes], bool, frozenset[bytes]], frozenset[bytes]] = {}

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from consent_mw.core.redaction import mask
 from consent_mw.wire.query import clean_path
 
 NOTES_KEPT = 10_000
@@ -137,8 +138,8 @@ class AccessLog:
 
 
 def _shown(path: bytes, redact: tuple[str, ...]) -> bytes:
-    """The path as JSON, with what is kept back hidden."""
-    plain = clean_path(path.decode("latin-1"), redact)[:LONGEST_SHOWN]
+    """The path as JSON, with what is kept back, and what looks like personal data, hidden."""
+    plain = mask(clean_path(path.decode("latin-1"), redact)[:LONGEST_SHOWN])[0]
     shown = json.dumps(plain)
     return (shown if len(shown) <= LONGEST_PATH else json.dumps(plain[: LONGEST_PATH // 6])).encode()
 

@@ -207,3 +207,22 @@ def test_the_sidecar_answers_a_withdrawal_without_a_body(tmp_path: Path) -> None
         asked = {"sec-fetch-site": "same-origin"}
         answers = [httpx.post(f"{url}/_consent/{route}", headers=asked, timeout=5) for route in ("withdraw", "erase")]
     assert [one.status_code for one in answers] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    "types",
+    [[b"text/plain", b"text/html"], [b"text/html", b"text/plain"], [b"text/plain, text/html;charset=utf-8"]],
+    ids=["the last is HTML", "the first is HTML", "both in one"],
+)
+def test_an_answer_that_some_reader_takes_for_a_page_is_private_and_loads_nothing_denied(
+    tmp_path: Path, types: list[bytes]
+) -> None:
+    site = Site()
+    site.headers = [(b"content-type", one) for one in types] + [(b"cache-control", b"public, max-age=600")]
+    browser = Browser(mounted(site, tmp_path, POLICY + VENDOR.format(port=9) + 'hosts = ["cdn.example"]\n'), BERLIN)
+    page = browser.get("/")
+    browser.close()
+    assert page.headers["cache-control"] == "private, no-cache"
+    policy = page.headers.get("content-security-policy", "")
+    looked_at = types[0] == b"text/html"
+    assert looked_at or ("default-src" in policy and "cdn.example" not in policy)

@@ -88,3 +88,17 @@ def test_no_log_is_no_work() -> None:
     log = AccessLog(None)
     log.write(method=b"GET", target=b"/", status=200, seconds=0, sent=0, jurisdiction="")
     log.close()
+
+
+def test_what_looks_like_personal_data_in_a_path_is_masked() -> None:
+    reading, writing = os.pipe()
+    log = AccessLog(writing)
+    log.write(
+        method=b"GET", target=b"/u/ann@example.org/4111111111111111", status=200, seconds=0, sent=0, jurisdiction=""
+    )
+    log.close()
+    os.close(writing)
+    with os.fdopen(reading, "rb") as lines:
+        path = json.loads(lines.read())["path"]
+    assert path.startswith("/u/")
+    assert ("ann" in path, "4111" in path) == (False, False)

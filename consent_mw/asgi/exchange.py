@@ -64,6 +64,7 @@ REPLY_COSTS: Final = 600
 How many a head has is for visitors to choose (by method, signals, answers), so that a number would be no bound."""
 
 _HTML: Final = frozenset({b"text/html", b"application/xhtml+xml"})
+_UNKNOWN: Final = frozenset({b"", b"*/*", b"unknown/unknown", b"application/unknown"})
 _SAFE: Final = (b"GET", b"HEAD")
 _FILTERED: Final = OUTBOUND_RESERVED | {b"set-cookie"}
 _PRIVATE: Final = _FILTERED | SHARED_CACHES | {b"cache-control", b"vary"}
@@ -390,7 +391,7 @@ class Exchange:
     ) -> Reply:
         status, seen, asked = answer.status, answer.seen, self.seen
         html = _is_html(answer)
-        page = (html or status == 304) and (asked.document or asked.frame)
+        page = (asked.document or asked.frame) and (html or status == 304 or _may_be_sniffed(answer))
         shared = self.rules.shared
         sets = b"set-cookie" in seen
         ours = self._our_cookies(status, page=page and not shared)
@@ -597,6 +598,16 @@ def _is_html(answer: ResponseHead) -> bool:
     if b"content-type" in answer.repeated:
         said = b",".join(answer.all(b"content-type"))
     return _names_html(said)
+
+
+def _may_be_sniffed(answer: ResponseHead) -> bool:
+    """Whether a browser looks into this answer to find out that it is HTML (WHATWG MIME Sniffing 7)."""
+    if answer.status != 200 and answer.status < 400:
+        return False
+    said = answer.seen.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if said not in _UNKNOWN:
+        return False
+    return not any(one[0] == b"x-content-type-options" and b"nosniff" in one[1].lower() for one in answer.fields)
 
 
 @lru_cache(maxsize=256)

@@ -211,8 +211,15 @@ def test_the_sidecar_answers_a_withdrawal_without_a_body(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "types",
-    [[b"text/plain", b"text/html"], [b"text/html", b"text/plain"], [b"text/plain, text/html;charset=utf-8"]],
-    ids=["the last is HTML", "the first is HTML", "both in one"],
+    [
+        [b"text/plain", b"text/html"],
+        [b"text/html", b"text/plain"],
+        [b"text/plain, text/html;charset=utf-8"],
+        [],
+        [b"*/*"],
+        [b"unknown/unknown"],
+    ],
+    ids=["the last is HTML", "the first is HTML", "both in one", "none", "any", "unknown"],
 )
 def test_an_answer_that_some_reader_takes_for_a_page_is_private_and_loads_nothing_denied(
     tmp_path: Path, types: list[bytes]
@@ -224,5 +231,16 @@ def test_an_answer_that_some_reader_takes_for_a_page_is_private_and_loads_nothin
     browser.close()
     assert page.headers["cache-control"] == "private, no-cache"
     policy = page.headers.get("content-security-policy", "")
-    looked_at = types[0] == b"text/html"
+    looked_at = types[:1] == [b"text/html"]
     assert looked_at or ("default-src" in policy and "cdn.example" not in policy)
+
+
+def test_an_answer_without_a_type_that_no_browser_sniffs_stays_as_it_came(tmp_path: Path) -> None:
+    site = Site()
+    site.headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"public, max-age=600")]
+    browser = Browser(mounted(site, tmp_path), BERLIN)
+    answers = [browser.get("/")]
+    site.headers = [(b"cache-control", b"public, max-age=600")]
+    answers.append(browser.get("/", document=False))
+    browser.close()
+    assert [one.headers["cache-control"] for one in answers] == ["public, max-age=600"] * 2

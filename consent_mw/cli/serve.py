@@ -96,6 +96,7 @@ def command(
 ) -> int:
     """Run the reverse proxy in front of a site."""
     problems: list[ConsentError] = []
+    handed = take_sockets()
     settings = Settings(
         policy=policy,
         upstream=_tried(problems, Upstream("localhost", 80), read_upstream, upstream),
@@ -112,10 +113,11 @@ def command(
         tls_cert=tls_cert,
         tls_key=tls_key,
         balancers=_tried(problems, (), _networks, proxy_protocol),
+        handed=bool(handed),
     )
     configuration, found = read_configuration(settings)
     problems += found + problems_around(settings)
-    sockets = _tried(problems, None, open_sockets, settings, take_sockets())
+    sockets = _tried(problems, None, open_sockets, settings, handed)
     if configuration is None or sockets is None or problems:
         return _cannot(problems, sockets)
     if check:

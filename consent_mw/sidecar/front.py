@@ -21,7 +21,7 @@ from consent_mw.sidecar.downstream import Client
 from consent_mw.sidecar.plane import Plane
 from consent_mw.sidecar.scales import Share
 from consent_mw.sidecar.settings import Settings
-from consent_mw.sidecar.sockets import BACKLOG
+from consent_mw.sidecar.sockets import BACKLOG, HANDSHAKES_WITHIN, begin_no_more
 from consent_mw.wire.address import Trust
 from consent_mw.world.access_log import AccessLog
 from consent_mw.world.metrics import Meters
@@ -54,6 +54,7 @@ class Front:
         self.plane = Plane(gate, Pool(settings.upstream), Meters(), self._log(settings))
         self._certificates = read_certificates(settings)
         self._sockets = list(sockets)
+        self._kept = settings.handed
         self._share = share
         self._balancers = Trust(settings.balancers)
         self._servers: list[asyncio.Server] = []
@@ -125,6 +126,10 @@ class Front:
         # What is answered from now on closes its connection, while new connections are still served.
         self.plane.draining = True
         await _either(hurry, warning)
+        # Somebody else's sockets are open after this: who waits in their queue then is served by whoever is next.
+        begun = [] if self._kept else [one for one in self._sockets if begin_no_more(one)]
+        if begun:
+            await _either(hurry, HANDSHAKES_WITHIN)
         await self._stop_listening()
         # Who was just connected has a moment to ask: its first answer closes the connection.
         await _either(hurry, min(warning, ASKS_WITHIN))
@@ -152,6 +157,8 @@ class Front:
         for one in sockets:
             if self._accepts:
                 self._loop.remove_reader(one.fileno())
+            if not self._kept and one.family == socket.AF_UNIX:
+                one.shutdown(socket.SHUT_RD)  # refuses whoever is not in its queue yet
             while self._accept(one):
                 pass
             one.close()

@@ -19,7 +19,8 @@ much is kept back at its end for the outbox."""
 class Settings:
     """How to serve. `listen` and `admin` are host and port; `uds` a path that takes `listen`'s place; `drain` is
     in seconds; keys come from `keys_file`, or from CONSENT_MW_KEYS where it is empty; `tls_cert` and `tls_key` are
-    files, both or none; `balancers` are the networks whose connections begin with a header of the PROXY protocol."""
+    files, both or none; `balancers` are the networks whose connections begin with a header of the PROXY protocol;
+    where sockets were `handed` over, they stay open after us."""
 
     policy: str
     upstream: Upstream
@@ -36,6 +37,7 @@ class Settings:
     tls_cert: str = ""
     tls_key: str = ""
     balancers: tuple[str, ...] = ()
+    handed: bool = False
 
     @property
     def warning(self) -> float:

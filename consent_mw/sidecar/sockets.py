@@ -2,14 +2,18 @@
 
 Rule: what cannot be opened is a sentence that names the option.
 Rule: a unix socket that nobody listens on any more is replaced, one that somebody does is not.
+Rule: no connection that was made is reset: before a port is closed, none is begun for a while.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import socket
 import stat
+import struct
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +23,18 @@ from consent_mw.sidecar.settings import Settings
 from consent_mw.world.systemd import HandedSocket
 
 BACKLOG = 1024
+
+HANDSHAKES_WITHIN = 0.1
+"""Seconds for the handshakes that are under way when no more may begin."""
+
+_SO_ATTACH_FILTER = 26
+_ONLY_BEGUN = struct.Struct("=" + "HBBI" * 4).pack(
+    *(0x30, 0, 0, 13),  # the flags of the TCP header
+    *(0x45, 0, 1, 0x02),  # SYN?
+    *(0x06, 0, 0, 0),  # then nothing of it,
+    *(0x06, 0, 0, 0xFFFFFFFF),  # else all
+)
+"""What the system is to let through to a port, in its classic filter language (linux/filter.h)."""
 
 
 @dataclass(slots=True)
@@ -62,6 +78,20 @@ def open_sockets(settings: Settings, handed: Sequence[HandedSocket]) -> Sockets:
     for one in (*sockets.browsers, *sockets.admin):
         one.setblocking(False)
     return sockets
+
+
+def begin_no_more(listening: socket.socket) -> bool:
+    """Have the system ignore whoever begins to connect to this port from now on, until it is closed: they ask again
+    after a second and are refused then. Whether it can."""
+    if listening.family not in (socket.AF_INET, socket.AF_INET6) or not sys.platform.startswith("linux"):
+        return False
+    program = ctypes.create_string_buffer(_ONLY_BEGUN, len(_ONLY_BEGUN))
+    filled = struct.pack("@HP", len(_ONLY_BEGUN) // 8, ctypes.addressof(program))
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filled)
+    except OSError:
+        return False
+    return True
 
 
 def address_of(listening: socket.socket, scheme: str = "http") -> str:

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -120,6 +122,17 @@ def uds_answer(path: Path) -> bytes:
         return read_all(peer)
 
 
+def visit_until_refused(path: Path, answers: list[bytes]) -> None:
+    """Keep what is answered on this unix socket until nobody listens; nothing where a connection was reset."""
+    while True:
+        try:
+            answers.append(uds_answer(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return
+        except OSError:
+            answers.append(b"")
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_unix_socket_is_replaced_where_nobody_listens_and_gone_at_the_end(
     tmp_path: Path, origin: Origin, workers: str
@@ -139,12 +152,20 @@ def test_a_unix_socket_is_replaced_where_nobody_listens_and_gone_at_the_end(
             first = uds_answer(path)
             second = subprocess.run(line, capture_output=True, text=True, env=environment, timeout=30)
             after = uds_answer(path)
+            answers: list[bytes] = []
+            loads = [threading.Thread(target=visit_until_refused, args=(path, answers)) for _ in range(3)]
+            for one in loads:
+                one.start()
+            time.sleep(0.2)
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
+            for one in loads:
+                one.join(10)
         finally:
             process.kill()
     assert greeting.startswith(f"consent-mw: listening on unix:{path}, upstream ")
     assert (first[-2:], after[-2:], path.exists()) == (b"ok", b"ok", False)
+    assert {one[-2:] for one in answers} == {b"ok"}
     refused = f"consent-mw: --uds {path} cannot be opened: address already in use\n"
     assert (second.returncode, second.stderr) == (2, refused)
 

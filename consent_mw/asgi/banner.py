@@ -94,7 +94,7 @@ def edit_page(gate: Gate, exchange: Exchange, decision: Decision, answer: Respon
     coded = (_CODED[plan.coding],) if plan.coding else ()
     if exchange.seen.method == b"HEAD":
         return PageEdit(_LENGTH_AND_CODING, coded)
-    path = exchange.seen.path.decode("latin-1")
+    path = exchange.seen.back
     markup = _markup(gate, exchange, decision, answer) if banner else b""
     gated = gating.on(path, lambda: _view(gate, exchange, _asked(exchange, answer))) if gating is not None else None
     editor = Recoder(markup, gated, decoder=plan.decoder, coding=plan.coding, length=plan.length)
@@ -108,7 +108,7 @@ def _markup(
     rules = exchange.rules
     said = answer.seen.get(b"content-language", b"").decode("latin-1")
     asked = exchange.seen.asked_in
-    path = exchange.seen.path.decode("latin-1")
+    path = exchange.seen.back
     nonces = nonces_in(answer)
 
     def markup(language: bytes | None) -> bytes:

@@ -258,9 +258,10 @@ class Exchange:
             return None
         if self.enforcement is None or not self.editable:
             return value
-        if lower in CONDITIONS:
+        if self.seen.method in _SAFE and lower in CONDITIONS:
             return None
-        if lower in (b"if-none-match", b"if-match"):
+        # What is to be changed under a condition is changed under that one alone.
+        if self.seen.method in _SAFE and lower in (b"if-none-match", b"if-match"):
             # Validators that were not made for this decision are nobody's (SPEC 4, Caches).
             return headers.untag_etag(value, self._mark) or None
         if lower == b"accept-encoding":
@@ -419,8 +420,8 @@ class Exchange:
     def _kept_apart(self, answer: ResponseHead, hop: frozenset[bytes]) -> Fields:
         """The fields as they came, but that no cache gives to others what they would get differently: the page as it
         is, and cookies that are denied."""
-        html = _is_html(answer) and self.seen.method in _SAFE
-        page = html or (answer.status == 304 and (self.seen.document or self.seen.frame))
+        asked = self.seen.document or self.seen.frame
+        page = (_is_html(answer) and (asked or self.seen.method in _SAFE)) or (answer.status == 304 and asked)
         sets = b"set-cookie" in answer.seen
         if not self.rules.enforced or not (sets or (page and not self.rules.shared)):
             return _public(answer, hop, [])

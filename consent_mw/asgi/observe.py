@@ -6,21 +6,24 @@ Rule: nothing here outlives the request.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from consent_mw.wire.fields import observed
 from consent_mw.wire.signals import read_dnt, read_gpc
 
+_REFERRER: Final = re.compile(rb"https?://([^/?#@\\]+)(/[^?#]*)(?:[?#].*)?")
 _FRAMES: Final = frozenset({b"iframe", b"frame", b"embed", b"object", b"fencedframe"})
 _NO_VALUES: Final[list[bytes]] = []
 
 
 class Observation:
     """What one request says. `seen` has the first value of each header that somebody looks at, by lower-case name;
-    `repeated` all values of those that came more than once. `document`: a GET (or its HEAD) for a page (SPEC 4);
-    `frame`: for the document of a frame, which is gated like a page but is no visit. `changed`: the places and
-    names of the headers that may be changed, where they came as a list."""
+    `repeated` all values of those that came more than once. `document`: a GET (or its HEAD) for a page (SPEC 4), or
+    the POST of a form, which may be answered with one; `frame`: for the document of a frame, which is gated like a
+    page but is no visit. `changed`: the places and names of the headers that may be changed, where they came as a
+    list."""
 
     __slots__ = ("changed", "document", "frame", "method", "path", "query", "repeated", "seen")
 
@@ -33,7 +36,7 @@ class Observation:
         self.seen = seen
         self.repeated = repeated
         self.document = self.frame = False
-        if method == b"GET" or method == b"HEAD":
+        if method == b"GET" or method == b"HEAD" or method == b"POST":
             dest = seen.get(b"sec-fetch-dest")
             if dest:
                 self.document = dest == b"document" or dest.lower() == b"document"
@@ -89,6 +92,15 @@ class Observation:
         if host.startswith("["):
             return host.partition("]")[0] + "]"
         return host.partition(":")[0]
+
+    @property
+    def back(self) -> str:
+        """The path that shows this page again: of what was posted, where it was posted from, if that is here."""
+        if self.method != b"POST":
+            return self.path.decode("latin-1")
+        found = _REFERRER.fullmatch(self.first(b"referer"))
+        here = found is not None and found[1].lower() == self.first(b"host").lower()
+        return found[2].decode("latin-1") if found is not None and here else "/"
 
     @property
     def speculative(self) -> bool:

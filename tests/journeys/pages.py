@@ -47,6 +47,10 @@ class _Answering(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Pages
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", "0")))
+        self.do_GET()
+
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         self.server.asked.append(path)

@@ -99,7 +99,7 @@ class Askers:
         pairs = [f"session={self._session}", f"consent={self._consent}", "theme=dark", f"csrf_token={number:032x}"]
         pairs += [f"_ga=GA1.2.{number}.1730000000", f"ad_id={number}"]
         if self._kind.known:
-            token = self._keys.sign_identifier(number.to_bytes(16, "big"), self._now // DAY - 9)
+            token = self._keys.new_identifier(number.to_bytes(16, "big"), self._now // DAY - 9)[1]
             pairs.append(f"__Host-vid={token}")
         if self._kind.answered:
             at = self._now - number % DAY

@@ -125,7 +125,7 @@ class Bench:
         bench = cls(gate, writer.native_id or 0)
         today = int(time.time()) // 86_400
         for number in range(VISITORS):
-            token = gate.keyring.sign_identifier(number.to_bytes(16, "big"), today).encode()
+            token = gate.keyring.new_identifier(number.to_bytes(16, "big"), today)[1].encode()
             headers = [(b"host", b"example.com"), (b"user-agent", AGENT), (b"sec-fetch-dest", b"document")]
             headers.append((b"cookie", b"session=1; __Host-vid=" + token))
             bench.pages.append((b"/page/%d" % (number % 50), headers, f"74.64.{number // 250}.{number % 250}"))

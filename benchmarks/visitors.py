@@ -130,7 +130,7 @@ class Visitors:
             pairs += [f"ad_id={word % 10**16}", f"_fbp=fb.1.1730000000000.{word % 10**9}"]
         if self._new <= kind < ACCEPTED:
             day = self._now // DAY - word % 90
-            pairs.append(f"__Host-vid={self._keys.sign_identifier(word.to_bytes(16, 'big'), day)}")
+            pairs.append(f"__Host-vid={self._keys.new_identifier(word.to_bytes(16, 'big'), day)[1]}")
         if kind >= KNOWN:
             pairs.append(f"__Host-consent={self._keys.sign_consent(self._consent(word, yes=not refused))}")
         room = COOKIE_BYTES - len("; ".join([*pairs, "cart="]))

@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-Headers = list[tuple[bytes, bytes]]
-
 _LOOSENS = frozenset(
     {
         b"public", b"private", b"no-cache", b"max-age", b"s-maxage", b"immutable", b"stale-while-revalidate",
@@ -29,17 +27,6 @@ def values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     """Every value of the fields of this name, in order."""
     wanted = name.lower()
     return [value for key, value in headers if key.lower() == wanted]
-
-
-def first(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """The value of the first field of this name, or None."""
-    wanted = name.lower()
-    return next((value for key, value in headers if key.lower() == wanted), None)
-
-
-def without(headers: Sequence[tuple[bytes, bytes]], names: frozenset[bytes]) -> Headers:
-    """The headers without the fields of these (lower-case) names."""
-    return [pair for pair in headers if pair[0].lower() not in names]
 
 
 def members(fields: Sequence[bytes]) -> list[bytes]:

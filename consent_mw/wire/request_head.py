@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from consent_mw.wire.fields import Fields, Read, notice, read_request_fields, request_field, request_reader
+from consent_mw.wire.fields import Fields, Read, read_request_fields, request_field, request_reader
 
 LONGEST_HEAD: Final = 65_536
 MOST_FIELDS: Final = 200
@@ -90,12 +90,6 @@ def target_of(line: bytes, method: bytes) -> bytes | None:
 def read_request_line(line: bytes) -> tuple[bytes, bytes, bool] | Refusal:
     """Method, target and whether it is HTTP/1.0, or why the line is refused."""
     return _request_lines.get(line) or _request_line(line)
-
-
-def head_of(method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> RequestHead | Refusal:
-    """The head of these parts, which came otherwise than as HTTP/1 text (names and values must be sound)."""
-    fields = [request_field(name, value) for name, value in headers]
-    return assemble((method, target, False), (fields, *notice(fields)))
 
 
 def assemble(line: tuple[bytes, bytes, bool], read: Read) -> RequestHead | Refusal:

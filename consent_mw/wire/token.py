@@ -67,10 +67,6 @@ class Keyring:
         identifier = Identifier(_b64(random16), day)
         return identifier, self._identifier.sign(f"{identifier.id}.{day}").decode("ascii")
 
-    def sign_identifier(self, random16: bytes, day: int) -> str:
-        """A token for these 128 random bits, issued on this day (since 1970)."""
-        return self.new_identifier(random16, day)[1]
-
     def read_identifier(self, raw: str) -> Identifier | None:
         """The identifier that this token carries, or None."""
         plain = _unsign(self._identifier, raw)

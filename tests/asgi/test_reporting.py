@@ -27,7 +27,7 @@ from consent_mw.world.store import OutboxRow, Store, open_store
 from tests.builders import ANALYTICS, CROSS_SITE, NOW, a_policy, a_vendor, line
 
 KEYS = ["a-key-that-is-long-enough"]
-VISITOR = Keyring(KEYS).sign_identifier(b"v" * 16, NOW // 86_400)
+VISITOR = Keyring(KEYS).new_identifier(b"v" * 16, NOW // 86_400)[1]
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 NEW_YORK = "74.64.0.1"
 

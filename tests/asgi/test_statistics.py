@@ -58,7 +58,7 @@ class World:
         sent = {"host": "site.example", "sec-fetch-dest": "document", "user-agent": FIREFOX}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         if visitor:
-            token = KEYRING.sign_identifier(visitor.encode().ljust(16), NOW // DAY)
+            token = KEYRING.new_identifier(visitor.encode().ljust(16), NOW // DAY)[1]
             sent["cookie"] = "; ".join(filter(None, (f"__Host-vid={token}", headers.get("cookie", ""))))
         pairs = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
         return self.gate.admit(method.encode(), target.encode("latin-1"), pairs, peer)

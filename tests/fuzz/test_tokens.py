@@ -15,7 +15,7 @@ EXAMPLES = int(os.environ.get("CONSENT_MW_FUZZ", "60"))
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 RING = Keyring(["a-key-of-0123456789", "b-key-of-0123456789"])
 SIGNER = Signer(RING)
-IDENTIFIER = RING.sign_identifier(bytes(16), 17_673)
+IDENTIFIER = RING.new_identifier(bytes(16), 17_673)[1]
 CONSENT = RING.sign_consent(Consent({"analytics": True}, 1_527_000_000, "r"))
 RECEIPT = SIGNER.sign({"id": "r1", "name": "é"})
 

@@ -132,7 +132,7 @@ def test_a_remembered_head_holds_no_field_that_is_not_looked_at_again(door: Door
 
 
 def test_a_token_that_grows_old_is_looked_at_anew(door: Door) -> None:
-    token = door.keyring.sign_identifier(bytes(16), int(door.time) // 86_400)
+    token = door.keyring.new_identifier(bytes(16), int(door.time) // 86_400)[1]
     raw = head_of(
         NEW_YORK, block=b"Host: a\r\nX-Forwarded-For: %s\r\nCookie: __Host-vid=" + token.encode() + b"\r\n\r\n"
     )
@@ -251,7 +251,7 @@ def test_an_identifier_is_given_to_each_newcomer_anew_and_to_nobody_else(tmp_pat
     page = b"HTTP/1.1 200 OK\r\nContent-Security-Policy: img-src 'self'\r\nContent-Type: text/html\r\n"
     page += b"Set-Cookie: session=2\r\nContent-Length: 2\r\n\r\nok"
     origin.answer = lambda peer, head: peer.sendall(page)
-    token = Keyring([KEY]).sign_identifier(bytes(16), int(time.time()) // 86_400).encode()
+    token = Keyring([KEY]).new_identifier(bytes(16), int(time.time()) // 86_400)[1].encode()
     bot = b"User-Agent: Googlebot/2.1 (+http://www.google.com/bot.html)\r\n"
     ahead, image = b"Sec-Purpose: prefetch\r\n", b"Sec-Fetch-Dest: image\r\n"
     with (

@@ -78,7 +78,7 @@ def request(number: int, keys: Keyring) -> bytes:
     consent = Consent(
         {"analytics": True, "cross_site": number % 2 == 0}, DAY * 86_400 - number, "2026-01", f"{number:022d}"
     )
-    token = keys.sign_identifier(number.to_bytes(16, "big"), DAY - number % 90)
+    token = keys.new_identifier(number.to_bytes(16, "big"), DAY - number % 90)[1]
     cookies = f"c{number}=1; theme={number}; __Host-vid={token}; __Host-consent={keys.sign_consent(consent)}"
     kind = ("document", "style", "iframe", f"x{number}")[number % 4]
     return (

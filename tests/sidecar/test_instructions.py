@@ -98,7 +98,7 @@ class Ends:
 
 def request(number: int, kind: bytes, *, known: bool) -> bytes:
     """A request of one visitor for a page or for a part of one."""
-    token = Keyring([KEY]).sign_identifier(number.to_bytes(16, "big"), DAY).encode()
+    token = Keyring([KEY]).new_identifier(number.to_bytes(16, "big"), DAY)[1].encode()
     held = b"; __Host-vid=" + token if known else b""
     address = NEW_YORK.rpartition(".")[0].encode() + b".%d" % (number % 200 + 10)
     return (

@@ -18,9 +18,9 @@ ID = "AAECAwQFBgcICQoLDA0ODw"
 
 def test_the_last_key_signs_and_all_verify() -> None:
     old, both, new = Keyring([OLD]), Keyring([OLD, NEW]), Keyring([NEW])
-    assert both.read_identifier(old.sign_identifier(BYTES16, 17_673)) == Identifier(ID, 17_673)
-    assert new.read_identifier(both.sign_identifier(BYTES16, 17_673)) == Identifier(ID, 17_673)
-    assert old.read_identifier(both.sign_identifier(BYTES16, 17_673)) is None
+    assert both.read_identifier(old.new_identifier(BYTES16, 17_673)[1]) == Identifier(ID, 17_673)
+    assert new.read_identifier(both.new_identifier(BYTES16, 17_673)[1]) == Identifier(ID, 17_673)
+    assert old.read_identifier(both.new_identifier(BYTES16, 17_673)[1]) is None
     assert both.read_consent(old.sign_consent(CONSENT)) == CONSENT
     assert new.read_consent(both.sign_consent(CONSENT)) == CONSENT
     assert old.read_consent(both.sign_consent(CONSENT)) is None
@@ -28,13 +28,13 @@ def test_the_last_key_signs_and_all_verify() -> None:
 
 def test_a_foreign_key_never_verifies() -> None:
     foreign, ours = Keyring([FOREIGN]), Keyring([OLD, NEW])
-    assert ours.read_identifier(foreign.sign_identifier(BYTES16, 1)) is None
+    assert ours.read_identifier(foreign.new_identifier(BYTES16, 1)[1]) is None
     assert ours.read_consent(foreign.sign_consent(CONSENT)) is None
 
 
 def test_one_token_never_passes_for_another() -> None:
     ring = Keyring([OLD])
-    assert ring.read_consent(ring.sign_identifier(BYTES16, 1)) is None
+    assert ring.read_consent(ring.new_identifier(BYTES16, 1)[1]) is None
     assert ring.read_identifier(ring.sign_consent(CONSENT)) is None
 
 
@@ -73,4 +73,4 @@ def test_a_digest_stays_while_the_oldest_key_does() -> None:
 
 def test_an_identifier_is_made_of_sixteen_bytes() -> None:
     with pytest.raises(ValueError, match="random16"):
-        Keyring([OLD]).sign_identifier(b"short", 1)
+        Keyring([OLD]).new_identifier(b"short", 1)

@@ -124,10 +124,13 @@
     const form = event.target;
     const button = event.submitter;
     if (!button) return;
-    const choice = button.name === "seen" ? { seen: true } : { all: button.value === "accept" };
+    const boxes = [...form.querySelectorAll("[name=purpose]")];
+    const choice = boxes.length
+      ? { purposes: Object.fromEntries(boxes.map((one) => [one.value, one.checked])) }
+      : button.name === "seen" ? { seen: true } : { all: button.value === "accept" };
     event.preventDefault();
     choose(choice).catch(() => {
-      form.removeEventListener("submit", submitted);
+      banner()?.removeEventListener("submit", submitted);
       form.requestSubmit(button);
     });
   }
@@ -136,10 +139,11 @@
   function shown() {
     const here = banner();
     if (!here) return;
-    here.querySelector("form").addEventListener("submit", submitted);
+    here.addEventListener("submit", submitted);
     here.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.isComposing) leave(false);
     });
+    here.addEventListener("toggle", (event) => event.target.scrollIntoView({ block: "nearest" }), true);
     const room = () => document.documentElement.style.setProperty("--cmw-room", here.offsetHeight + "px");
     "ResizeObserver" in window ? new ResizeObserver(room).observe(here) : room();
   }

@@ -69,11 +69,12 @@ class PageLinks:
 
     style: str
     script: str
+    pages: str
 
     @classmethod
     def of(cls, assets: Assets, prefix: str) -> PageLinks:
         """The links under this prefix."""
-        return cls(assets.url(prefix, "banner.css"), assets.url(prefix, "banner.js"))
+        return cls(*(assets.url(prefix, one) for one in ("banner.css", "banner.js", "pages.css")))
 
 
 def edit_page(gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead) -> PageEdit | None:

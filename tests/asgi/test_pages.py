@@ -83,6 +83,7 @@ POLICY = Policy(
 class Files:
     style: str = "/_consent/static/banner.1.css"
     script: str = "/_consent/static/banner.2.js"
+    pages: str = "/_consent/static/pages.3.css"
 
 
 FILES = Files()
@@ -160,14 +161,25 @@ def every_page(policy: Policy) -> dict[str, bytes]:
     }
 
 
-def test_yes_and_no_look_alike_and_purposes_are_one_link_away() -> None:
+def test_yes_and_no_look_alike_and_purposes_are_one_step_further() -> None:
     page = banner()
     assert page.all("button") == [
         {"type": "submit", "name": "all", "value": "accept"},
         {"type": "submit", "name": "all", "value": "reject"},
+        {"type": "submit"},
     ]
-    assert page.all("form") == [{"method": "post", "action": "/_consent/choice"}]
-    assert page.all("input") == [{"type": "hidden", "name": "return", "value": "/x?a"}]
+    form = {"method": "post", "action": "/_consent/choice"}
+    assert page.all("form") == [form, {**form, "autocomplete": "off"}]
+    back = {"type": "hidden", "name": "return", "value": "/x?a"}
+    box = {"type": "checkbox", "name": "purpose"}
+    assert page.all("input") == [
+        back,
+        back,
+        {**box, "value": "analytics", "aria-describedby": "cmw-analytics-text"},
+        {**box, "value": "cross_site", "aria-describedby": "cmw-cross_site-text"},
+    ]
+    assert [one["id"] for one in page.all("bdi") if one] == ["cmw-analytics-text", "cmw-cross_site-text"]
+    assert page.all("details") == [{}]
     assert "/_consent/preferences?return=/x%3Fa" in [one["href"] for one in page.all("a")]
     assert page.all("section")[0]["aria-label"] == "Privacy choices"
 
@@ -176,7 +188,24 @@ def test_a_notice_can_be_read_or_refused() -> None:
     assert banner(ELSEWHERE).all("button") == [
         {"type": "submit", "name": "seen", "value": "1"},
         {"type": "submit", "name": "all", "value": "reject"},
+        {"type": "submit"},
     ]
+
+
+def test_the_banner_ticks_only_what_the_person_allowed() -> None:
+    consent = answered(analytics=True, cross_site=True)
+    notice = decided(ELSEWHERE, consent=replace(consent, seen=""), gpc=True)
+    assert notice.notice
+    page = Page(banner_markup(POLICY, notice, return_to="/"))
+    assert [one["value"] for one in page.all("input") if "checked" in one] == ["analytics"]
+    outdated = replace(consent, revision="older")
+    for place in (EEA, ELSEWHERE):
+        assert [one for one in banner(place, consent=outdated).all("input") if "checked" in one] == []
+
+
+def test_where_there_is_nothing_to_choose_nothing_is_folded_away() -> None:
+    page = banner(ELSEWHERE, replace(POLICY, purposes=POLICY.purposes[:1]))
+    assert page.all("details") == page.all("fieldset") == []
 
 
 def test_a_banner_says_who_and_what_for() -> None:
@@ -308,7 +337,8 @@ def test_what_is_not_ours_is_escaped(name: str) -> None:
     assert [one.get("src") for one in page.all("script")] == [FILES.script] * (name != "fragment")
     assert b"<script>" not in made
     assert not [one for one in page.all("a") if (one.get("href") or "").startswith(("javascript:", "data:"))]
-    assert [one["href"] for one in page.all("link")] == [FILES.style]
+    own = [FILES.pages] * (name not in ("banner", "notice", "fragment"))
+    assert [one["href"] for one in page.all("link")] == [FILES.style, *own]
     assert page.all("img") == []
 
 
@@ -332,7 +362,7 @@ def test_every_page_has_its_landmarks_and_the_sites_own_look(name: str) -> None:
     names = [tag for tag, _ in page.elements]
     assert [names.count(one) for one in ("html", "header", "nav", "main", "footer", "h1", "title")] == [1] * 7
     assert page.all("html") == [{"lang": "en", "dir": "ltr"}]
-    assert [one["href"] for one in page.all("link")] == [FILES.style, "/brand.css"]
+    assert [one["href"] for one in page.all("link")] == [FILES.style, FILES.pages, "/brand.css"]
     assert page.all("img") == [{"src": "/logo.svg", "alt": ""}]
     assert "Mixmax" in page.text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ STRICT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; img-src data:"
 )
 POLICY = LOCAL_POLICY + VENDOR.format(port=9)
+ANSWERS = "#cmw-banner > form button"
 SCREENS = {
     "desktop": (1280, 720),
     "phone": (360, 740),
@@ -27,10 +29,13 @@ SCREENS = {
     "400 %": (320, 256),
 }
 
+SCRIPTS = pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+
 ENTRIES = """kind => new Promise(done => {
   const found = [];
   new PerformanceObserver(list => { for (const one of list.getEntries()) found.push({
     value: one.value, tag: one.element?.localName, inBanner: Boolean(one.element?.closest('#cmw-banner')),
+    after: one.hadRecentInput,
   }) }).observe({type: kind, buffered: true});
   setTimeout(() => done(found), 400);
 })"""
@@ -65,7 +70,7 @@ def browser() -> Iterator[Browser]:
 
 
 def boxes(page: Page) -> list[dict[str, float]]:
-    return [one.bounding_box() or {} for one in page.locator("#cmw-banner form button").all()]
+    return [one.bounding_box() or {} for one in page.locator(ANSWERS).all()]
 
 
 def looks(page: Page) -> list[dict[str, str]]:
@@ -73,7 +78,7 @@ def looks(page: Page) -> list[dict[str, str]]:
     computed = """one => { const style = getComputedStyle(one); return Object.fromEntries(
       ['color', 'backgroundColor', 'borderColor', 'borderWidth', 'font', 'padding', 'height', 'width', 'opacity',
        'boxShadow', 'borderRadius', 'textDecoration', 'cursor'].map(name => [name, style[name]])) }"""
-    found: list[dict[str, str]] = [one.evaluate(computed) for one in page.locator("#cmw-banner form button").all()]
+    found: list[dict[str, str]] = [one.evaluate(computed) for one in page.locator(ANSWERS).all()]
     return found
 
 
@@ -117,10 +122,13 @@ def test_on_any_screen_yes_and_no_are_alike_and_nothing_is_cut_off(
         last = page.locator("#last").bounding_box()
         assert last is not None
         assert last["y"] + last["height"] <= covered["y"]
-        for one in page.locator("#cmw-banner a, #cmw-banner button").all():
+        page.locator("#cmw-banner summary").click()
+        for one in page.locator("#cmw-banner").locator("a, button, summary, input[type=checkbox]").all():
             one.focus()
-            seen = one.bounding_box()
+            seen, covered = one.bounding_box(), page.locator("#cmw-banner").bounding_box()
             assert seen is not None
+            assert covered is not None
+            assert covered["height"] <= height * 0.86
             assert seen["y"] >= covered["y"] - 1
             assert seen["y"] + seen["height"] <= height + 1
 
@@ -145,6 +153,8 @@ def test_axe_finds_nothing(
         page.goto(site + path)
         page.wait_for_timeout(100)
         assert violations(page) == []
+        page.locator("#cmw-banner summary").click()
+        assert violations(page) == []
 
 
 def test_the_banner_speaks_the_pages_language_and_its_direction(browser: Browser, site: str) -> None:
@@ -152,12 +162,12 @@ def test_the_banner_speaks_the_pages_language_and_its_direction(browser: Browser
         page = visitor.new_page()
         page.goto(f"{site}/deutsch")
         assert page.get_by_role("button", name="Alle ablehnen").count() == 1
-        page.get_by_role("link", name="Nach Zweck auswählen").click()
+        page.get_by_role("link", name="Entscheidungen zum Datenschutz").click()
         assert page.locator("html").get_attribute("lang") == "de"
         page.goto(f"{site}/arabic")
         banner = page.locator("#cmw-banner")
         assert (banner.get_attribute("lang"), banner.get_attribute("dir")) == ("ar", "rtl")
-        told, form = page.locator(".cmw-told").bounding_box(), banner.locator("form").bounding_box()
+        told, form = page.locator(".cmw-told").bounding_box(), banner.locator("> form").bounding_box()
         assert told is not None
         assert form is not None
         assert told["x"] > form["x"]
@@ -237,12 +247,95 @@ def test_nothing_moves_for_who_wants_no_motion(browser: Browser, site: str) -> N
         assert not {"transform", "translate", "top", "bottom", "inset"} & {name for one in moving for name in one}
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
-def test_purposes_are_one_step_further_with_nothing_ticked(browser: Browser, site: str, scripts: bool) -> None:
+def opened(page: Page) -> list[Any]:
+    """Opens what the banner folds away; the boxes in it."""
+    page.locator("#cmw-banner summary").click()
+    return page.locator("#cmw-banner").get_by_role("checkbox").all()
+
+
+@SCRIPTS
+def test_purposes_are_one_step_further_in_the_banner_with_nothing_ticked(
+    browser: Browser, site: str, scripts: bool
+) -> None:
     with a_visitor(browser, BERLIN, java_script_enabled=scripts) as visitor:
         page = visitor.new_page()
         page.goto(f"{site}/other")
-        page.get_by_role("link", name="Choose by purpose").click()
+        save = page.get_by_role("button", name="Save these choices")
+        assert not save.is_visible()
+        assert [one.is_checked() for one in opened(page)] == [False, False]
+        page.get_by_label("Analytics").check()
+        save.click()
+        gone(page)
+        page.goto(f"{site}/_consent/preferences")
+        assert [one.is_checked() for one in page.get_by_role("checkbox").all()] == [True, False]
+        assert "Given for some purposes, refused for others" in page.locator("main").inner_text()
+
+
+@SCRIPTS
+def test_nothing_ticked_is_a_no_to_everything(browser: Browser, site: str, scripts: bool) -> None:
+    with a_visitor(browser, NEW_YORK, java_script_enabled=scripts) as visitor:
+        page = visitor.new_page()
+        page.goto(site)
+        assert [one.is_checked() for one in opened(page)] == [False, False]
+        page.get_by_role("button", name="Save these choices").click()
+        gone(page)
+        page.goto(f"{site}/_consent/preferences")
+        assert "Refused for every purpose" in page.locator("main").inner_text()
+
+
+@SCRIPTS
+def test_enter_on_a_box_says_yes_to_nothing_else(browser: Browser, site: str, scripts: bool) -> None:
+    with a_visitor(browser, BERLIN, java_script_enabled=scripts) as visitor:
+        page = visitor.new_page()
+        page.goto(site)
+        opened(page)
+        page.get_by_label("Analytics").press("Space")
+        page.get_by_label("Analytics").press("Enter")
+        gone(page)
+        page.goto(f"{site}/_consent/preferences")
+        assert [one.is_checked() for one in page.get_by_role("checkbox").all()] == [True, False]
+
+
+def test_unfolding_the_purposes_moves_nothing_of_the_page(browser: Browser, site: str) -> None:
+    with a_visitor(browser, BERLIN) as visitor:
+        page = visitor.new_page()
+        page.goto(f"{site}/long")
+        before = page.locator("#last").bounding_box(), page.evaluate("[scrollX, scrollY]")
+        opened(page)
+        page.wait_for_timeout(100)
+        assert (page.locator("#last").bounding_box(), page.evaluate("[scrollX, scrollY]")) == before
+        shifted = [one for one in page.evaluate(ENTRIES, "layout-shift") if not one["after"]]
+        assert shifted == []
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_many_purposes_scroll_by_themselves(browser: Browser, pages: Pages, tmp_path: Path, screen: str) -> None:
+    many = "".join(f'[purpose.more_{one}]\ntext = "Reason {one}."\n' for one in range(14))
+    width, height = SCREENS[screen]
+    with (
+        serving(tmp_path, POLICY + many, pages.url) as where,
+        a_visitor(browser, BERLIN, width=width, height=height) as visitor,
+    ):
+        page = visitor.new_page()
+        page.goto(where)
+        assert len(opened(page)) == 16
+        for one in [*page.get_by_role("checkbox").all(), page.get_by_role("button", name="Save these choices")]:
+            one.focus()
+            box, banner = one.bounding_box(), page.locator("#cmw-banner").bounding_box()
+            assert box is not None
+            assert banner is not None
+            assert banner["height"] <= height * 0.86
+            assert banner["y"] - 1 <= box["y"] <= height + 1 - box["height"]
+        yes, no = boxes(page)
+        assert (yes["width"], yes["height"]) == (no["width"], no["height"])
+
+
+@SCRIPTS
+def test_the_page_of_choices_is_a_link_away_with_nothing_ticked(browser: Browser, site: str, scripts: bool) -> None:
+    with a_visitor(browser, BERLIN, java_script_enabled=scripts) as visitor:
+        page = visitor.new_page()
+        page.goto(f"{site}/other")
+        page.get_by_role("link", name="privacy choices").click()
         ticks = page.get_by_role("checkbox").all()
         assert [one.is_checked() for one in ticks] == [False, False]
         page.get_by_label("Analytics").check()

@@ -11,7 +11,8 @@ import pytest
 
 from consent_mw.world.assets import Asset, Assets
 
-NAMES = ("banner.css", "banner.js")
+BANNER = ("banner.css", "banner.js")
+NAMES = (*BANNER, "pages.css")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,9 +47,9 @@ def test_a_missing_folder_is_told_at_start(tmp_path: Path) -> None:
         Assets(tmp_path / "nowhere")
 
 
-def test_style_and_script_are_under_six_kilobytes_together() -> None:
+def test_the_banners_style_and_script_are_under_six_kilobytes_together() -> None:
     assets = Assets()
-    loaded = [assets.get(assets.url("", name).removeprefix("/static/")) for name in NAMES]
+    loaded = [assets.get(assets.url("", name).removeprefix("/static/")) for name in BANNER]
     assert sum(len(one.gzip_body) for one in loaded if one) < 6 * 1024
 
 

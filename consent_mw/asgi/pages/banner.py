@@ -1,6 +1,8 @@
 """The banner: one question or one notice, at the bottom of a page, that works as a plain form.
 
-Rule: yes and no stand side by side in the same form, size and colour; the purposes are one link away.
+Rule: yes and no stand side by side in the same form, size and colour; the purposes are one step further, folded
+    away in the banner, with nothing ticked but what the person allowed.
+Rule: the purposes are a form of their own, so that Enter on a box never says yes to all.
 Rule: the markup is ASCII, so that it reads the same in whatever charset the page has.
 Rule: it is the same for everybody whom a decision asks alike; only the path to return to is put in for each page.
 """
@@ -16,6 +18,7 @@ from consent_mw.asgi.pages.shell import View, script_of, stylesheets
 from consent_mw.asgi.pages.signals import sent, signal_sentence
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import Purpose
+from consent_mw.core.terms import Reason
 
 VENDORS_NAMED: Final = 4
 """How many vendors the banner names; where there are more it says how many, and the policy page names all."""
@@ -50,7 +53,8 @@ def banner_section(view: View, decision: Decision, path: str = _PATH, quoted: st
     return el(
         "section",
         el("div", *_told(view, decision, quoted), class_="cmw-told"),
-        _form(view, decision, path, quoted),
+        _form(view, decision, path),
+        _choices(view, decision, path),
         id="cmw-banner",
         role="region",
         aria_label=words.say("banner.label"),
@@ -67,7 +71,7 @@ def _markup(view: View, decision: Decision) -> Markup:
 def _told(view: View, decision: Decision, quoted: str) -> list[str]:
     words, site = view.words, view.policy.site
     kind = "ask" if decision.ask else "notice"
-    asked = [one for one in view.policy.optional_purposes if decision.ask or decision.allows(one.name)]
+    asked = _asked(view, decision)
     told: list[str] = [el("img", src=site.logo, alt="", height="24", width="128")] if sound_address(site.logo) else []
     told.append(el("h2", words.say(f"banner.{kind}.title", site=site.name)))
     if decision.changed:
@@ -83,9 +87,18 @@ def _told(view: View, decision: Decision, quoted: str) -> list[str]:
     return told
 
 
+def _asked(view: View, decision: Decision) -> list[Purpose]:
+    return [one for one in view.policy.optional_purposes if decision.ask or decision.allows(one.name)]
+
+
 def _purpose(view: View, purpose: Purpose) -> Markup:
     text = view.words.purpose(purpose)
-    return join(el("b", view.words.label(purpose.name)), f": {text}" if text else "")
+    told = join(": ", el("bdi", text, id=_about(purpose))) if text else ""
+    return join(el("b", view.words.label(purpose.name)), told)
+
+
+def _about(purpose: Purpose) -> str:
+    return f"cmw-{purpose.name}-text"
 
 
 def _receivers(view: View, purposes: frozenset[str]) -> str:
@@ -117,7 +130,7 @@ def _later(view: View, quoted: str) -> Markup:
     )
 
 
-def _form(view: View, decision: Decision, path: str, quoted: str) -> Markup:
+def _form(view: View, decision: Decision, path: str) -> Markup:
     words = view.words
     if decision.ask:
         first = el("button", words.say("choice.accept"), type="submit", name="all", value="accept")
@@ -128,7 +141,36 @@ def _form(view: View, decision: Decision, path: str, quoted: str) -> Markup:
         el("input", type="hidden", name="return", value=path),
         first,
         el("button", words.say("choice.reject"), type="submit", name="all", value="reject"),
-        link(_preferences(view, quoted), words.say("banner.preferences")),
         method="post",
         action=f"{view.prefix}/choice",
     )
+
+
+def _choices(view: View, decision: Decision, path: str) -> Markup:
+    """Yes or no to each purpose, folded away; nothing where there is none to choose."""
+    words, purposes = view.words, view.policy.optional_purposes
+    if not purposes:
+        return Markup()
+    form = el(
+        "form",
+        el("input", type="hidden", name="return", value=path),
+        el(
+            "fieldset",
+            el("legend", words.say("preferences.unticked")),
+            *(_box(view, decision, one) for one in purposes),
+        ),
+        el("button", words.say("choice.save"), type="submit"),
+        method="post",
+        action=f"{view.prefix}/choice",
+        # A browser that fills in again what was ticked once would tick what nobody ticked now.
+        autocomplete="off",
+    )
+    return el("details", el("summary", words.say("banner.preferences")), form)
+
+
+def _box(view: View, decision: Decision, purpose: Purpose) -> Markup:
+    verdict = decision.verdict(purpose.name)
+    said_yes = verdict is not None and verdict.reason is Reason.CONSENT_GIVEN
+    about = _about(purpose) if purpose in _asked(view, decision) and view.words.purpose(purpose) else False
+    box = el("input", type="checkbox", name="purpose", value=purpose.name, checked=said_yes, aria_describedby=about)
+    return el("label", box, el("bdi", view.words.label(purpose.name)))

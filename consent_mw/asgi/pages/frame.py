@@ -30,6 +30,6 @@ def frame_page(view: View, purposes: Sequence[str], path: str) -> bytes:
         action=f"{view.prefix}/choice",
         target="_top",
     )
-    head = el("head", el("meta", name="robots", content="noindex"), stylesheets(view))
+    head = el("head", el("meta", name="robots", content="noindex"), stylesheets(view, whole=True))
     page = el("html", head, el("body", form, class_="cmw-page cmw-frame"), lang=words.language, dir=words.direction)
     return f"<!doctype html>{page}".encode("ascii", "xmlcharrefreplace")

@@ -34,6 +34,10 @@ class Links(Protocol):
     def script(self) -> str:
         """The path of the script."""
 
+    @property
+    def pages(self) -> str:
+        """The path of the stylesheet that pages have besides."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -90,7 +94,7 @@ def page(
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="robots", content="noindex"),
         el("title", f"{title} · {view.policy.site.name}"),
-        stylesheets(view),
+        stylesheets(view, whole=True),
         script_of(view.links, decision, saved=saved),
     )
     body = el(
@@ -111,11 +115,11 @@ def message_page(view: View, key: str) -> bytes:
     return page(view, words.say("error.title"), el("p", text), el("p", link("/", words.say("nav.start"))))
 
 
-def stylesheets(view: View) -> Markup:
-    """Our stylesheet, and the site's own after it."""
+def stylesheets(view: View, *, whole: bool = False) -> Markup:
+    """Our stylesheet, where the page is ours as a `whole` that of pages, and the site's own after them."""
     own = view.policy.site.stylesheet
-    also = el("link", rel="stylesheet", href=own) if sound_address(own) else Markup()
-    return join(el("link", rel="stylesheet", href=view.links.style), also)
+    ours = (view.links.style, view.links.pages) if whole else (view.links.style,)
+    return join(*(el("link", rel="stylesheet", href=one) for one in (*ours, own) if sound_address(one)))
 
 
 def _header(view: View, here: str) -> Markup:

@@ -34,7 +34,8 @@ _VIA = re.compile(rb"^via: 1\.1 consent_mw\r\n", re.IGNORECASE | re.MULTILINE)
 
 class Origin:
     """A site that answers with raw bytes: `answer` gets the socket and each request head; heads are kept, and so
-    are the requests that came whole, without what a proxy adds and with their bodies out of their chunks."""
+    are the requests that came whole, without what a proxy adds and with their bodies out of their chunks. `gone` is
+    set once a connection has ended that asked since the last `forget`, or was made since."""
 
     def __init__(self, listener: socket.socket | None = None, context: ssl.SSLContext | None = None) -> None:
         self.heads: list[bytes] = []
@@ -50,10 +51,14 @@ class Origin:
 
     def reset(self) -> None:
         """Forget what came, and take every request whole before answering it."""
+        self.forget()
+        self.answer = self.take
+
+    def forget(self) -> None:
+        """Forget what came; connections of before that end late say nothing any more."""
         self.heads.clear()
         self.requests.clear()
-        self.gone.clear()
-        self.answer = self.take
+        self.gone = threading.Event()
 
     def take(self, peer: socket.socket, head: bytes) -> None:
         """Keep the whole request, then answer it; one that breaks off is neither kept nor answered."""
@@ -82,15 +87,17 @@ class Origin:
             threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, raw: socket.socket) -> None:
+        gone = self.gone
         with raw:
             try:
                 peer = raw if self._context is None else self._context.wrap_socket(raw, server_side=True)
                 while head := read_until(peer, b"\r\n\r\n"):
+                    gone = self.gone
                     self.heads.append(head)
                     self.answer(peer, head)
             except (OSError, ValueError):  # wrapped sockets that are closed raise the latter
                 pass
-            self.gone.set()
+            gone.set()
 
     def close(self) -> None:
         """Take no more."""

@@ -36,8 +36,7 @@ def admin(shared_ports: tuple[int, int]) -> int:
 
 @pytest.fixture
 def port(shared_ports: tuple[int, int], origin: Origin) -> int:
-    origin.heads.clear()
-    origin.gone.clear()
+    origin.forget()
     origin.answer = lambda peer, head: peer.sendall(OK)
     return shared_ports[0]
 

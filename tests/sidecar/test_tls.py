@@ -38,8 +38,7 @@ def shared_port(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def port(shared_port: int, origin: Origin) -> int:
-    origin.heads.clear()
-    origin.gone.clear()
+    origin.forget()
     origin.answer = lambda peer, head: peer.sendall(OK)
     return shared_port
 

@@ -63,7 +63,8 @@
   // `data-consent-src` what was renamed on the way here. Nothing but sources comes back, and no handler ever.
   function enliven() {
     for (const held of document.querySelectorAll("[data-consent]")) {
-      if (!held.dataset.consent.split(/[\s,]+/).every((name) => !name || allowed?.has(name))) continue;
+      const names = held.dataset.consent.split(/[\s,;]+/).filter(Boolean);
+      if (!names.length || !names.every((name) => allowed?.has(name)) || told?.closed(held, allowed)) continue;
       if (held.localName !== "script") revive(held, held);
       // Where the site vouches for its scripts one by one, what it did not vouch for stays as it is.
       else if (held.type === "text/plain" && (!script.nonce || script.nonce === held.nonce)) {

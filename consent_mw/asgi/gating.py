@@ -22,7 +22,7 @@ from consent_mw.wire.link import without_denied
 from consent_mw.wire.recoding import ENCODABLE
 from consent_mw.wire.response_head import ResponseHead
 
-EDITION: Final = "1"
+EDITION: Final = "2"
 """Names what gating makes of a page: to be changed with it, so that no browser takes what it holds for the same."""
 
 

@@ -210,7 +210,28 @@ def test_what_is_marked_becomes_live_where_its_purposes_are_allowed(
         (b"<script type=text/plain data-consent=analytics data-src=/a></script>", None),
         (b"<script type=text/plain data-consent='video analytics'>a()</script>", None),
         (b"<script type=text/plain data-consent=nobody>a()</script>", None),
-        (b"<script type=text/plain data-consent=video data-src=//x.ads.test></script>", None),
+        (
+            b"<script type=text/plain data-consent=video data-src=//x.ads.test></script>",
+            b"<script type=text/plain data-consent=ads,video data-src=//x.ads.test></script>",
+        ),
+        (
+            b"<script type=text/plain src=//cdn.v.test/a data-consent='video'></script>",
+            b"<script type=text/plain data-consent-src=//cdn.v.test/a data-consent='analytics,video'></script>",
+        ),
+        (
+            b'<img data-consent="video" data-srcset="/a 1x, //cdn.v.test 2x" data-src=//x.ads.test>',
+            b'<img data-consent="analytics,ads,video" data-srcset="/a 1x, //cdn.v.test 2x" data-src=//x.ads.test>',
+        ),
+        (
+            b"<img data-consent=video data-srcset='//cdn.v.test 1x, //x.ads.test 2x, /a 3x'>",
+            b"<img data-consent=analytics,ads,video data-srcset='//cdn.v.test 1x, //x.ads.test 2x, /a 3x'>",
+        ),
+        (b"<img data-consent='ads video' data-src=//x.ads.test>", None),
+        (b"<img data-consent data-src=//x.ads.test><img data-consent='' data-src=/a>", None),
+        (
+            b"<select><style><script type=text/plain data-consent=video data-src=//x.ads.test>",
+            b"<select><style><script type=text/plain data-consent=ads,video data-src=//x.ads.test>",
+        ),
         (
             b"<script data-consent=analytics src=/a></script>",
             b'<script type="text/plain" data-consent=analytics data-consent-src=/a></script>',
@@ -224,7 +245,9 @@ def test_what_is_marked_becomes_live_where_its_purposes_are_allowed(
         (b"<iframe src=/wait data-src=/a data-consent=analytics></iframe>", None),
     ],
     ids=[
-        "a purpose denied", "one of two denied", "an unknown purpose", "a host denied",
+        "a purpose denied", "one of two denied", "an unknown purpose", "a host denied", "a host denied, quoted",
+        "hosts denied for two", "hosts denied for two in one list",
+        "a host denied for what it names", "no purpose", "where anything may be a tag",
         "a script that was not held back", "an image", "an image that was not held back",
         "a frame asks for what is missing", "a frame with something to show",
     ],

@@ -18,6 +18,7 @@ from consent_mw.asgi.routes.replies import dress, exchange_of, page_reply, view_
 from consent_mw.asgi.routes.resources import zipped
 from consent_mw.asgi.routes.views import known
 from consent_mw.asgi.ruleset import Ruleset
+from consent_mw.core.policy import Policy
 from consent_mw.world.assets import TOLD
 
 SCRIPTS_KEPT = 256
@@ -44,9 +45,10 @@ async def script(request: Request) -> Response:
     rules = exchange.rules
     covered = not rules.partial or exchange.gate.within_share(exchange)
     due = rules.enforced and covered and (decision.ask or decision.notice)
-    state = {"allows": allowed, "due": due, "prefix": view_of(request).prefix, **_consent_mode(rules)}
-    told = json.dumps(state, separators=(",", ":"))
-    plain, coded = _told(exchange.gate.assets.source("banner.js"), told)
+    state = {"allows": allowed, "due": due, "prefix": view_of(request).prefix, "hosts": _hosts(rules.policy)}
+    told = json.dumps(state | _consent_mode(rules), separators=(",", ":"))
+    assets = exchange.gate.assets
+    plain, coded = _told(assets.source("banner.js"), told, assets.source("hosts.js"))
     takes = zipped(request)
     answer = dress(Response(coded if takes else plain, media_type="text/javascript; charset=utf-8"), exchange)
     if takes:
@@ -65,8 +67,17 @@ def _consent_mode(rules: Ruleset) -> dict[str, object]:
     return {"mode": dict(mode.purposes), "wait": wait}
 
 
+def _hosts(policy: Policy) -> list[tuple[str, list[str]]]:
+    """Every host that is a vendor's, with the purposes of the vendors that have it."""
+    listed: dict[str, list[str]] = {}
+    for vendor in policy.vendors:
+        for host in vendor.hosts:
+            listed.setdefault(host.lower(), []).append(vendor.purpose)
+    return list(listed.items())
+
+
 @lru_cache(maxsize=SCRIPTS_KEPT)
-def _told(source: bytes, told: str) -> tuple[bytes, bytes]:
-    """The script with this state, plain and in gzip."""
-    made = source.replace(TOLD, b"const told = " + told.encode() + b";", 1)
+def _told(source: bytes, told: str, hosts: bytes) -> tuple[bytes, bytes]:
+    """The script with this state and what reads the hosts in it, plain and in gzip."""
+    made = source.replace(TOLD, b"const told = " + told.encode() + b";\n" + hosts, 1)
     return made, gzip.compress(made, 6, mtime=0)

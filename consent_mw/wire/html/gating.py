@@ -2,6 +2,8 @@
 
 Rule: what a decision denies is renamed (`src` to `data-consent-src`), so that a browser does not act on it and a
     script can put it back; a script also becomes `type="text/plain"`, so that what is written in it does not run.
+Rule: what is marked with one purpose and leads to a host that another one denies is marked with both: a script puts
+    it back for both alone.
 Rule: what an author marked (`data-consent="analytics"`, `data-src`) becomes live only where each purpose it names is
     allowed and no host that it leads to is denied.
 Rule: what only a click follows (a link, a form) is left alone; what a click also tells others (`ping`) is not.
@@ -79,7 +81,7 @@ class Gating:
         mark = tag.first(MARK)
         change = _Change(tag)
         if mark is not None:
-            self._marked(tag, purposes_of(mark.value), change)
+            self._marked(tag, mark, change)
         denied = dict.fromkeys(self._renamed(tag, change))
         if denied and mark is None:
             self._held_back(tag, tuple(denied), change, mark=True)
@@ -90,15 +92,17 @@ class Gating:
                 self._styled(attribute, change, replace=replace)
         return change.edits()
 
-    def _marked(self, tag: Tag, purposes: tuple[str, ...], change: _Change) -> None:
+    def _marked(self, tag: Tag, mark: Attribute, change: _Change) -> None:
+        purposes = purposes_of(mark.value)
         kept = [one for one in tag.attributes if one.name[:5] == b"data-" and one.name[5:] in _RESTORED]
         leads = [(one.name[5:], one) for one in kept] + [(one.name, one) for one in change.live()]
-        denied = dict.fromkeys(self._denier(tag, name, one) for name, one in leads)
-        denied.pop("", None)
+        denied = dict.fromkeys(purpose for name, one in leads for purpose in self._deniers(tag, name, one))
         if purposes and self.allowed.issuperset(purposes) and not denied:
             change.revive(kept)
             return
         change.rename(one for one in _RESTORED if b"data-" + one not in {attribute.name for attribute in kept})
+        if purposes:
+            change.require(mark, [one for one in denied if one not in purposes])
         missing = tuple(one for one in purposes if one not in self.allowed)
         self._held_back(tag, (*missing, *denied), change, mark=False)
 
@@ -122,24 +126,23 @@ class Gating:
         if not self.hosts:
             return
         for attribute in change.live():
-            purpose = self._denier(tag, attribute.name, attribute)
-            if purpose:
+            for purpose in self._deniers(tag, attribute.name, attribute):
                 change.rename((attribute.name,))
                 yield purpose
 
-    def _denier(self, tag: Tag, name: bytes, attribute: Attribute) -> str:
-        """The purpose that denies where this attribute leads, if it were called this; else nothing."""
+    def _deniers(self, tag: Tag, name: bytes, attribute: Attribute) -> list[str]:
+        """The purposes that deny where this attribute leads, if it were called this."""
         if not self.hosts or not _leads(tag, name):
-            return ""
+            return []
         value = attribute.value
         if name in _LISTS:
-            return next((found for one in _pieces(value) if (found := self.hosts.denier(one))), "")
+            return [found for one in _pieces(value) if (found := self.hosts.denier(one))]
         if name == b"content":
             value = refreshes_to(value)
         found = self.hosts.denier(value)
         if not found and tag.name in _HOLDS_PAGES:
             found = self.hosts.named_in(value)
-        return found
+        return [found] if found else []
 
     def _page_within(
         self, attribute: Attribute, within: Callable[[bytes], bytes], change: _Change, *, replace: bool
@@ -190,6 +193,12 @@ class _Change:
         quotes = 1 if attribute.quoted else 0
         start, end = attribute.start - quotes, attribute.end + quotes
         self._edits.append((start, end - start, b'"' + quoted(value) + b'"'))
+
+    def require(self, mark: Attribute, purposes: Iterable[str]) -> None:
+        """The mark of an author names these purposes, too."""
+        more = "".join(escape(one) + "," for one in purposes)
+        if more:
+            self._edits.append((mark.start, 0, more.encode()))
 
     def revive(self, kept: Iterable[Attribute]) -> None:
         """What was kept back becomes live, in place of what stood there meanwhile."""

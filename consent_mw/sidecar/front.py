@@ -108,7 +108,7 @@ class Front:
             for change in changes:
                 change()
             self.plane.admissions.forget()
-            self.plane.pool.forget_heads()
+            self.plane.pool.heads.forget()
 
         return put_in_force
 

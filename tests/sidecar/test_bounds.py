@@ -26,7 +26,7 @@ from consent_mw.wire.fields import LINES_KEPT
 from consent_mw.wire.known import known
 from consent_mw.wire.remembered import Remembered
 from consent_mw.wire.token import Keyring
-from consent_mw.world.upstream import HEADS_KEPT
+from consent_mw.world.upstream.heads import HEADS_KEPT
 from tests.journeys.site import KEY, POLICY
 from tests.sidecar.test_instructions import DAY, Ends
 
@@ -48,7 +48,7 @@ fields = ["event", "page_path", "page_url", "referrer_url", "visitor_id", "brows
 """
 BOUNDS = {
     "client.plane.admissions._known": 2 * ADMISSIONS_KEPT,
-    "connection._pool._heads": 2 * HEADS_KEPT,
+    "connection._heads._known": 2 * HEADS_KEPT,
     "gate.limiter._buckets": ADDRESSES_KEPT,
     "gate.reporter._waiting": HANDED_OVER_AT,
     "gate.rules._countries": SETTLED_KEPT,

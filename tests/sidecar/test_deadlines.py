@@ -43,7 +43,7 @@ CONSTANTS = {
         "LINGERS": SHORT,
     },
     "consent_mw.sidecar.relay": {"FIRST_BYTE_WITHIN": SHORT, "ANSWER_IDLE": SHORT, "TUNNEL_IDLE": SHORT},
-    "consent_mw.world.upstream": {"CONNECT_WITHIN": SHORT, "IDLE_KEPT": SHORT},
+    "consent_mw.world.upstream.pool": {"CONNECT_WITHIN": SHORT, "IDLE_KEPT": SHORT},
 }
 GET = b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n"
 DONE = b"HTTP/1.1 200 OK\r\n"
@@ -238,7 +238,7 @@ def test_an_idle_connection_to_the_site_is_closed(port: int, origin: Origin) -> 
 
 def test_a_site_that_takes_no_connection_is_given_up(tmp_path: Path) -> None:
     # Only the connection is short of time: two equal deadlines would race.
-    connecting = {"consent_mw.world.upstream": {"CONNECT_WITHIN": SHORT}}
+    connecting = {"consent_mw.world.upstream.pool": {"CONNECT_WITHIN": SHORT}}
     with socket.socket() as full, contextlib.ExitStack() as stack:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -270,7 +270,7 @@ def test_the_time_for_a_head_is_not_the_sites_time(tmp_path: Path) -> None:
     constants = {
         "consent_mw.sidecar.front": {"SWEPT_EVERY": 0.02},
         "consent_mw.sidecar.downstream": {"HEAD_WITHIN": SHORT},
-        "consent_mw.world.upstream": {"MOST_OPEN": 1},
+        "consent_mw.world.upstream.pool": {"MOST_OPEN": 1},
     }
     with a_sidecar(tmp_path, origin.port, constants=constants) as (_, port, _admin), contextlib.ExitStack() as stack:
         first, second = stack.enter_context(connect(port)), stack.enter_context(connect(port))

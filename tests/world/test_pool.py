@@ -6,12 +6,11 @@ import asyncio
 
 import pytest
 
-from consent_mw.world import upstream
-from consent_mw.world.upstream import Connection, Pool, Upstream
+from consent_mw.world.upstream import Connection, Pool, Upstream, pool
 
 
 def test_at_the_bound_requests_wait_in_order_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "MOST_OPEN", 2)
+    monkeypatch.setattr(pool, "MOST_OPEN", 2)
     accepted = 0
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,14 +44,14 @@ def test_at_the_bound_requests_wait_in_order_for_a_connection(monkeypatch: pytes
 
 
 def test_who_waits_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "MOST_OPEN", 0)
-    monkeypatch.setattr(upstream, "CONNECT_WITHIN", 0.05)
+    monkeypatch.setattr(pool, "MOST_OPEN", 0)
+    monkeypatch.setattr(pool, "CONNECT_WITHIN", 0.05)
     with pytest.raises(TimeoutError):
         asyncio.run(Pool(Upstream("127.0.0.1", 9)).connect())
 
 
 def test_a_refused_connection_makes_room_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "MOST_OPEN", 1)
+    monkeypatch.setattr(pool, "MOST_OPEN", 1)
 
     async def visit() -> None:
         pool = Pool(Upstream("127.0.0.1", 1))

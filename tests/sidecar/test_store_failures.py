@@ -9,7 +9,9 @@ import os
 import re
 import resource
 import shutil
+import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ import pytest
 from consent_mw.wire.ledger import Book
 from consent_mw.wire.token import Keyring
 from tests.journeys.site import FIREFOX, NEW_YORK, POLICY, listening
-from tests.sidecar.raw import CLOSE, KEY, ask
+from tests.sidecar.raw import CLOSE, KEY, ask, connect, read_all
 from tests.sidecar.shop import ALLOWED, Shop, Visit, a_shop, until
 from tests.world.ledgers import findings
 
@@ -94,6 +96,41 @@ def spoilt(folder: Path, shop: Shop) -> Iterator[None]:
                 opened.write(os.urandom(file.stat().st_size))
 
     with again_and_again(overwrite):
+        yield
+
+
+@contextlib.contextmanager
+def truncated(folder: Path, shop: Shop) -> Iterator[None]:
+    """Another program emptied the file that the store is in."""
+    os.truncate(folder / "c.db", 0)
+    yield
+
+
+@contextlib.contextmanager
+def overwritten(folder: Path, shop: Shop) -> Iterator[None]:
+    """Another program wrote another database into the file that the store is in."""
+    with contextlib.closing(sqlite3.connect(folder / "other.db")) as other:
+        other.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(300000));")
+    (folder / "c.db").write_bytes((folder / "other.db").read_bytes())
+    yield
+
+
+HOLD = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
+db.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def held(folder: Path, shop: Shop) -> Iterator[None]:
+    """Another process holds the store's lock, and does not let go of it."""
+    command = [sys.executable, "-c", HOLD, str(folder / "c.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
         yield
 
 
@@ -233,7 +270,10 @@ BREAKING = [
     pytest.param(forbidden, True, id="no more writing"),
     pytest.param(removed, False, id="removed"),
     pytest.param(replaced, False, id="replaced"),
-    pytest.param(spoilt, False, id="overwritten"),
+    pytest.param(spoilt, False, id="overwritten, and its log"),
+    pytest.param(truncated, False, id="truncated in place"),
+    pytest.param(overwritten, False, id="overwritten in place"),
+    pytest.param(held, True, id="locked by another process"),
 ]
 
 
@@ -242,6 +282,25 @@ def test_a_store_that_is_lost(tmp_path: Path, breaking: Breaking, recovers: bool
     where = tmp_path / "store"
     where.mkdir()
     assert_the_site_stays_up(tmp_path, where, breaking, recovers=recovers)
+
+
+def test_events_are_refused_while_another_process_holds_the_store(tmp_path: Path) -> None:
+    with a_shop(tmp_path) as shop:
+        assert told(shop).startswith(b"HTTP/1.1 202 ")
+        with held(tmp_path, shop):
+            assert [told(shop)[:13] for _ in range(3)] == [b"HTTP/1.1 503 "] * 3
+        assert until(lambda: told(shop).startswith(b"HTTP/1.1 202 "))
+        assert until(lambda: len(shop.vendor.events) == 2)
+
+
+def told(shop: Shop) -> bytes:
+    """The answer to an event from a page, waited for no longer than a person would."""
+    fields = f"X-Forwarded-For: {NEW_YORK}\r\nContent-Type: application/json\r\nSec-Fetch-Site: same-origin\r\n"
+    head = b"POST /_consent/events HTTP/1.1\r\n" + fields.encode() + CLOSE + b"Content-Length: 18\r\n\r\n"
+    with connect(shop.port) as peer:
+        peer.settimeout(4.0)
+        peer.sendall(head + b'{"event":"signup"}')
+        return read_all(peer)
 
 
 def test_a_store_that_cannot_be_written_is_not_thought_well_of_meanwhile(tmp_path: Path) -> None:

@@ -85,6 +85,14 @@ class Ledger:
             head = self._resume(db, fault)
         self._extend(db, head, self._noted)
 
+    def stands(self, db: Statements) -> bool:
+        """Whether what was written last is still there, or was cut from what others wrote since."""
+        if self._last is None:
+            return True
+        found = db.execute("SELECT seq, mac FROM ledger WHERE seq >= ? ORDER BY seq LIMIT 1", (self._last.seq,))
+        row = found.fetchone()
+        return row is not None and (row[0] > self._last.seq or row[1] == self._last.mac)
+
     def kept(self) -> None:
         """What was written is on disk."""
         self._last = self._written or self._last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sqlite3
 import subprocess
@@ -10,12 +11,15 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from consent_mw.core.ledger import opened
 from consent_mw.errors import StoreError, StoreFullError
+from consent_mw.wire.ledger import Book
+from consent_mw.wire.token import Keyring
 from consent_mw.world.store import Settlement, Store, open_store
 from tests.world.store.rows import NOW, a_receipt, a_row, claimed, done
 
@@ -195,11 +199,79 @@ def test_a_file_that_another_process_is_making_is_waited_for(file: Path) -> None
     other.close()
 
 
+OTHER = """
+    import sys
+    from consent_mw.world.store import ReceiptRow, open_store
+    store = open_store(f"sqlite:///{sys.argv[1]}")
+    for n in range(400):
+        store.add_receipt(ReceiptRow(f"o{n}", f"o{n}", "", n, "j" * 900)).result(30)
+    store.close()
+"""
+"""Writes so much that it also empties the log into the file, as the last one to leave does."""
+
+
+def test_a_file_that_another_process_of_ours_writes_into_stays_in_use(file: Path) -> None:
+    store = open_store(f"sqlite:///{file}", book=Book.of(Keyring(["a key of the tests"])))
+    looks = set()
+    for _ in range(3):
+        done(store.add_receipt(a_receipt("r1")))
+        with run(OTHER, file) as other:
+            other.communicate(timeout=30)
+        done(store.enqueue([a_row(secrets.token_hex(4))]))
+        looks.add(file.stat().st_size)
+        assert store.healthy
+    assert len(looks) > 1
+    assert len(done(store.receipts("o7"))) == 1
+    store.close()
+
+
+def emptied(file: Path) -> None:
+    os.truncate(file, 0)
+
+
+def cut_short(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def filled_with_noise(file: Path) -> None:
+    file.write_bytes(os.urandom(file.stat().st_size))
+
+
+def put_back(file: Path) -> None:
+    file.write_bytes(file.with_name("earlier.db").read_bytes())
+
+
+@pytest.mark.parametrize("harm", [emptied, cut_short, filled_with_noise, put_back])
+def test_nothing_is_accepted_into_a_file_that_another_program_wrote_over(
+    file: Path, harm: Callable[[Path], None]
+) -> None:
+    store = open_store(f"sqlite:///{file}", book=Book.of(Keyring(["a key of the tests"])))
+    done(store.add_receipt(a_receipt("r1"), opened()))
+    log = file.with_name(file.name + "-wal")
+    settled(log)
+    file.with_name("earlier.db").write_bytes(file.read_bytes())
+    for number in range(60):
+        done(store.add_receipt(a_receipt(f"s{number}"), opened()))
+    settled(log)
+    harm(file)
+    for number in range(3):
+        with pytest.raises(StoreError, match="changed by another program"):
+            done(store.enqueue([a_row(str(number))]))
+        assert not store.healthy
+    store.close()
+
+
+def settled(log: Path) -> None:
+    """Wait until what was committed is in the file itself."""
+    deadline = time.monotonic() + 5
+    while log.stat().st_size and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.2)
+
+
 def test_delivered_bodies_are_neither_in_the_file_nor_in_its_log(store: Store, file: Path) -> None:
-    secrets = [f"ann-{number}@example.com".encode() for number in range(40)]
-    rows = [
-        a_row(str(n), body=b'{"email":"' + one + b'"}' + b" " * 3000, visitor="") for n, one in enumerate(secrets)
-    ]
+    bodies = [f"ann-{number}@example.com".encode() for number in range(40)]
+    rows = [a_row(str(n), body=b'{"email":"' + one + b'"}' + b" " * 3000, visitor="") for n, one in enumerate(bodies)]
     done(store.enqueue(rows))
     done(store.enqueue([a_row("stays", body=b"bob@example.com", visitor="")]))
     claimed(store)
@@ -209,7 +281,7 @@ def test_delivered_bodies_are_neither_in_the_file_nor_in_its_log(store: Store, f
     while log.stat().st_size and time.monotonic() < deadline:
         time.sleep(0.05)
     found = b"".join(one.read_bytes() for one in file.parent.iterdir())
-    assert [secret for secret in secrets if secret in found] == []
+    assert [one for one in bodies if one in found] == []
     assert b"bob@example.com" in found
     assert b"ann-" not in found
 

@@ -18,7 +18,7 @@ from consent_mw.asgi.gating import EDITION
 from consent_mw.asgi.pages import View, banner_of
 from consent_mw.core.decision import Decision
 from consent_mw.wire.coding import IDENTITY, Decoder, codings_of, decoder_for, preferred, refuses_plain
-from consent_mw.wire.csp import carrying
+from consent_mw.wire.csp import Nonces, carrying
 from consent_mw.wire.fields import Field, response_field
 from consent_mw.wire.headers import tokens
 from consent_mw.wire.html import insertable
@@ -96,37 +96,36 @@ def edit_page(gate: Gate, exchange: Exchange, decision: Decision, answer: Respon
     if exchange.seen.method == b"HEAD":
         return PageEdit(_LENGTH_AND_CODING, coded)
     path = exchange.seen.back
-    markup = _markup(gate, exchange, decision, answer) if banner else b""
-    gated = gating.on(path, lambda: _view(gate, exchange, _asked(exchange, answer))) if gating is not None else None
+    chosen = _chosen(exchange, answer)
+    markup = _markup(gate, exchange, decision, nonces_in(answer), chosen) if banner else b""
+    gated = gating.on(path, lambda said: _view(gate, exchange, chosen(said))) if gating is not None else None
     editor = Recoder(markup, gated, decoder=plan.decoder, coding=plan.coding, length=plan.length)
     return PageEdit(_LENGTH_AND_CODING, coded, editor)
 
 
 def _markup(
-    gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead
+    gate: Gate, exchange: Exchange, decision: Decision, nonces: Nonces, chosen: Callable[[bytes | None], str]
 ) -> Callable[[bytes | None], bytes]:
     """The banner for this page, once it is known in which language that is."""
     rules = exchange.rules
-    said = answer.seen.get(b"content-language", b"").decode("latin-1")
-    asked = exchange.seen.asked_in
     path = exchange.seen.back
-    nonces = nonces_in(answer)
 
     def markup(language: bytes | None) -> bytes:
-        chosen = rules.wording.choose((language or b"").decode("latin-1"), said, asked)
-        banner = rules.banners.get((decision.digest, chosen))
+        spoken = chosen(language)
+        banner = rules.banners.get((decision.digest, spoken))
         if banner is None:
-            made = banner_of(_view(gate, exchange, chosen), decision)
-            banner = rules.banners.keep((decision.digest, chosen), made)
+            made = banner_of(_view(gate, exchange, spoken), decision)
+            banner = rules.banners.keep((decision.digest, spoken), made)
         return b"" if banner is None else carrying(banner.for_page(path), nonces)
 
     return markup
 
 
-def _asked(exchange: Exchange, answer: ResponseHead) -> str:
-    """The language of a frame's page, which is made before that of its page is known."""
+def _chosen(exchange: Exchange, answer: ResponseHead) -> Callable[[bytes | None], str]:
+    """Tells which language we speak on this page, once it is known which one that says it is in."""
     said = answer.seen.get(b"content-language", b"").decode("latin-1")
-    return exchange.rules.wording.choose("", said, exchange.seen.asked_in)
+    asked, choose = exchange.seen.asked_in, exchange.rules.wording.choose
+    return lambda language: choose((language or b"").decode("latin-1"), said, asked)
 
 
 def _view(gate: Gate, exchange: Exchange, language: str) -> View:

@@ -51,9 +51,9 @@ class PageGating:
         """The fields without what makes a browser call a denied host."""
         return without_denied(fields, self.gating.hosts) if self.gating.hosts else fields
 
-    def on(self, path: str, view: Callable[[], View]) -> Gating:
-        """The gating of the page at this path, of which `view` says in which words it speaks."""
-        return replace(self.gating, ask=lambda purposes: frame_page(view(), purposes, path))
+    def on(self, path: str, view: Callable[[bytes | None], View]) -> Gating:
+        """The gating of the page at this path; `view` says in which words a page in a language speaks."""
+        return replace(self.gating, ask=lambda purposes, language: frame_page(view(language), purposes, path))
 
 
 def gating_of(policy: Policy, decision: Decision) -> PageGating | None:

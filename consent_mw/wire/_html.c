@@ -27,9 +27,9 @@ static const unsigned char KINDS[256] = {
     ['\\'] = LEADS, ['A' ... 'Z'] = ODD_IN_NAME,
 };
 
-/* Beginnings of the elements after which a browser may read on in another way. */
+/* Beginnings of the elements after which a browser may read on in another way; of the one that says the language. */
 static const char *const CHANGES[] = {
-    "scr", "sty", "svg", "sel", "tit", "tex", "if", "fr", "mat", "nos", "noe", "nof", "xm", "pl", NULL,
+    "scr", "sty", "svg", "sel", "tit", "tex", "if", "fr", "mat", "nos", "noe", "nof", "xm", "pl", "htm", NULL,
 };
 /* Beginnings of the attributes that count wherever they are, and of those that count even in a link. */
 static const char *const MARKS[] = {"data-consent", NULL};

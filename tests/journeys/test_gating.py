@@ -187,6 +187,20 @@ def test_a_frame_that_is_denied_asks_and_shows_itself_after_a_yes(form: Form) ->
     assert form.ask(cookie=YES).body == frame.replace(b"data-src", b"src")
 
 
+@pytest.mark.parametrize(
+    ("opening", "speaks"),
+    [
+        (b"<html lang=de>", b"Zustimmen und anzeigen"),
+        (b"<html lang=xx>", b"Autoriser et afficher"),
+        (b"<html>", b"Autoriser et afficher"),
+    ],
+    ids=["German", "a language that nobody speaks", "not said"],
+)
+def test_a_frame_asks_in_the_language_of_its_page(form: Form, opening: bytes, speaks: bytes) -> None:
+    sized(form, opening + b"<iframe src=//x.pixels.test/p></iframe>")
+    assert speaks in form.ask(cookie=NO, accept_language="fr;q=0.9, en;q=0.5").body
+
+
 UNSAFE: dict[str, Pairs] = {
     "another alphabet": [(b"content-type", b"text/html; charset=utf-16le")],
     "another language": [(b"content-type", b"application/xhtml+xml")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from tests.wire import strange_pages
 
 DENIED = [("cdn.v.test", "analytics"), ("*.ads.test", "ads"), ("stats.test:8443", "analytics")]
 ASK = b'<p class="ask">'
-GATING = Gating(Hosts(DENIED), frozenset({"essential", "video"}), lambda purposes: ASK + " ".join(purposes).encode())
+GATING = Gating(
+    Hosts(DENIED), frozenset({"essential", "video"}), lambda purposes, _: ASK + " ".join(purposes).encode()
+)
 NOTHING_DENIED = Gating(Hosts(()), frozenset({"essential", "video"}))
 EVERYTHING = Gating(Hosts(()), frozenset({"essential", "video", "analytics", "ads"}))
 
@@ -411,6 +414,30 @@ def test_the_language_of_a_page_is_known_when_the_banner_is_made(page: bytes, la
         editor = PageEditor(None, lambda said, asked=asked: asked.append(said) or b"[]")
         comes = b"".join([*map(editor.feed, chunks), editor.finish()])
         assert (asked, comes.replace(b"[]", b"")) == ([language], page)
+
+
+@pytest.mark.parametrize(
+    ("page", "language"),
+    [
+        (b"<!doctype html><html lang=de><p>", b"de"),
+        (b"<HTML class=a LANG=' fr ' lang=en>", b"fr"),
+        (b"<html><html lang=it><html lang=en>", b"it"),
+        (b"<html lang=''>", None),
+        (b"<html lang=" + b"x" * 99 + b">", None),
+        (b"<!-- <html lang=de> --><p lang=de>", None),
+        (b"<html lang=sv><select><style>", b"sv"),
+    ],
+    ids=["said", "twice", "later", "empty", "too long", "not said", "where anything may be a tag"],
+)
+def test_a_frame_asks_in_the_language_of_its_page(page: bytes, language: bytes | None) -> None:
+    for skip in (skipping.skip, skipping._skip):
+        for chunks in ([page], one_by_one(page)):
+            asked: list[Any] = []
+            gating = replace(GATING, ask=lambda purposes, said, asked=asked: asked.append((purposes, said)) or b"")
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(scanner, "skip", skip)
+                gated(b"", [*chunks, b"<iframe src=//x.ads.test></iframe>"], gating)
+            assert asked == [(("ads",), language)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from consent_mw.wire.html import Gating, Hosts, PageGate
 from tests.wire import strange_pages
 from tests.wire.in_chromium import Chromium, chromium
 
-GATING = Gating(Hosts([("*.vendor.test", "analytics")]), frozenset({"essential"}), lambda _: b"<p>ask")
+GATING = Gating(Hosts([("*.vendor.test", "analytics")]), frozenset({"essential"}), lambda _, __: b"<p>ask")
 PAGES = int(os.environ.get("CONSENT_MW_FUZZ", "240"))
 
 SELDOM = {

@@ -72,7 +72,7 @@ class PageEditor:
             self.ours = [self._inserter.inserted, *self.ours]
         return out
 
-    def _ask(self, purposes: tuple[str, ...]) -> bytes:
-        page = self._asks(purposes) if self._asks is not None else b""
+    def _ask(self, purposes: tuple[str, ...], language: bytes | None) -> bytes:
+        page = self._asks(purposes, language) if self._asks is not None else b""
         self.ours = [*self.ours, quoted(page)]
         return page

@@ -21,6 +21,10 @@ from consent_mw.wire.html import stylesheets
 from consent_mw.wire.html.hosts import Hosts
 from consent_mw.wire.html.tags import Attribute, Tag
 
+Ask = Callable[[tuple[str, ...], bytes | None], bytes]
+"""Makes the page that a frame shows in place of what these purposes are needed for, on a page in this language (None
+where it says none)."""
+
 Edit = tuple[int, int, bytes]
 """Where, how many bytes are taken away, and what comes in their place."""
 
@@ -68,18 +72,25 @@ _PIECES = re.compile(r"[\s,;]+")
 
 @dataclass(frozen=True, slots=True)
 class Gating:
-    """What one decision lets run on a page: the hosts that it denies, the purposes that it allows, and `ask`, which
-    makes the page that a frame shows in place of what these purposes are needed for."""
+    """What one decision lets run on a page: the hosts that it denies, the purposes that it allows, and `ask`, where
+    frames say why they are empty."""
 
     hosts: Hosts
     allowed: frozenset[str]
-    ask: Callable[[tuple[str, ...]], bytes] | None = None
+    ask: Ask | None = None
 
-    def edits(self, tag: Tag, within: Callable[[bytes], bytes], *, replace: bool = True) -> list[Edit]:
-        """What is done to this tag, in the order of its places. `within` gates a page that it holds (`srcdoc`); not
-        to `replace` leaves room for edits of what overlaps with it."""
+    def edits(
+        self,
+        tag: Tag,
+        within: Callable[[bytes], bytes],
+        *,
+        language: bytes | None = None,
+        replace: bool = True,
+    ) -> list[Edit]:
+        """What is done to this tag of a page in this language, in the order of its places. `within` gates a page that
+        it holds (`srcdoc`); not to `replace` leaves room for edits of what overlaps with it."""
         mark = tag.first(MARK)
-        change = _Change(tag)
+        change = _Change(tag, language)
         if mark is not None:
             self._marked(tag, mark, change)
         denied = dict.fromkeys(self._renamed(tag, change))
@@ -116,7 +127,7 @@ class Gating:
                 named += b' type="text/plain"'
         elif tag.name == b"iframe" and self.ask is not None and change.shows_nothing():
             change.rename((b"sandbox",))
-            named += b' srcdoc="' + quoted(self.ask(purposes)) + b'"'
+            named += b' srcdoc="' + quoted(self.ask(purposes, change.language)) + b'"'
         elif tag.name != b"iframe":
             named = b""
         change.insert(named)
@@ -169,8 +180,9 @@ class Gating:
 class _Change:
     """What is done to one tag, as it is worked out."""
 
-    def __init__(self, tag: Tag) -> None:
+    def __init__(self, tag: Tag, language: bytes | None) -> None:
         self._tag = tag
+        self.language = language
         self._renamed: set[bytes] = set()
         self._revived: set[bytes] = set()
         self._inserted = b""

@@ -17,13 +17,10 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
-from consent_mw.wire.html.tags import TAG, tag_at
+from consent_mw.wire.html.tags import TAG, language_of, tag_at
 
 Markup = bytes | Callable[[bytes | None], bytes]
 """What is put in: bytes, or what makes them of the page's language (None where it says none)."""
-
-LONGEST_LANGUAGE: Final = 64
-"""Bytes of a language tag; what is longer is none."""
 
 LONGEST_HTML_TAG: Final = 4096
 """Bytes of the `<html>` start tag that are waited for."""
@@ -259,10 +256,7 @@ class BannerInserter:
         tag = tag_at(data, at)
         if tag is None or tag.end - at > LONGEST_HTML_TAG:
             return len(data) - at >= LONGEST_HTML_TAG
-        said = tag.first(b"lang")
-        if said is not None:
-            language = said.value.strip().encode("ascii", "replace")
-            self._language = language if 0 < len(language) <= LONGEST_LANGUAGE else None
+        self._language = language_of(tag)
         return True
 
     def _begins_body(self, name: bytes, *, closing: bool) -> bool:

@@ -20,7 +20,7 @@ from consent_mw.wire.html import stylesheets
 from consent_mw.wire.html.gating import DEEPEST, Edit, Gating
 from consent_mw.wire.html.nesting import RAW, Nesting, Reading
 from consent_mw.wire.html.skipping import SHAPES, skip
-from consent_mw.wire.html.tags import ENDS_NAME, Tag, tag_at
+from consent_mw.wire.html.tags import ENDS_NAME, Tag, language_of, tag_at
 
 LONGEST_TAG: Final = 1_048_576
 """Bytes of a tag that are waited for: pictures are written into pages."""
@@ -75,6 +75,7 @@ class PageGate:
         self._plain = bool(gating.hosts)
         self._state = _State.MARKUP
         self._nesting = Nesting()
+        self._language: bytes | None = None
         self._raw = b""
         self._script = 0
         self._ends = _BOGUS_ENDS
@@ -269,7 +270,9 @@ class PageGate:
             self._nesting.end(tag)
             return tag.end
         if tag.attributes:
-            self._edits += self._gating.edits(tag, self._within)
+            if tag.name == b"html" and self._language is None:
+                self._language = language_of(tag)
+            self._edits += self._gating.edits(tag, self._within, language=self._language)
         reading = self._nesting.start(tag)
         if reading is Reading.ANY:
             self._anything_from(tag.end)
@@ -378,7 +381,9 @@ class PageGate:
     def _guessed(self, data: bytes, tag: Tag) -> list[Edit]:
         if _ESCAPE in data[tag.at : tag.end] and self._gating.hosts:
             return [(tag.at + 1, 0, _DISARMED)]
-        return self._gating.edits(tag, self._within, replace=False) if tag.attributes else []
+        if not tag.attributes:
+            return []
+        return self._gating.edits(tag, self._within, language=self._language, replace=False)
 
 
 class _Wide:

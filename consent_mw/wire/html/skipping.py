@@ -15,9 +15,11 @@ from consent_mw.wire.native import html
 
 _WS = rb"[\t\n\f\r ]"
 
-# Elements after which a browser may read on in another way are not skipped; nor is what is named in capitals.
+# Elements after which a browser may read on in another way are not skipped, nor is the one that says the language;
+# nor is what is named in capitals.
 _ELEMENT = (
-    rb"(?:[a-hj-loqruvwyz]|t(?!it|ex)|p(?!l)|s(?!cr|ty|vg|el)|i(?!f)|m(?!at)|n(?!o[sef])|f(?!r)|x(?!m))[a-z0-9-]*+"
+    rb"(?:[a-gj-loqruvwyz]|t(?!it|ex)|p(?!l)|s(?!cr|ty|vg|el)|i(?!f)|m(?!at)|n(?!o[sef])|f(?!r)|x(?!m)|h(?!tm))"
+    rb"[a-z0-9-]*+"
 )
 _NAME = rb"(?!data-consent)[^\t\n\f\r />=\"'<A-Z]++"
 _NAME_IN_LINKS = rb"(?!data-consent|ping|style|attr|xlink)[^\t\n\f\r />=\"'<A-Z]++"

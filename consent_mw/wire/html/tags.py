@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Final
 
+LONGEST_LANGUAGE: Final = 64
+"""Bytes of a language tag; what is longer is none."""
+
 ENDS_NAME: Final = rb"(?=[\t\n\f\r />])"
 
 _NAME = rb"[^\t\n\f\r />][^\t\n\f\r />=]*+"
@@ -84,6 +87,13 @@ def read_tag(found: re.Match[bytes]) -> Tag:
     # A slash that ends an unquoted value closes nothing.
     closed = rest < until and found.string[until - 1 : until] == b"/"
     return Tag(found[2].lower(), bool(found[1]), closed, found.start(), found.end(2), found.end(), tuple(attributes))
+
+
+def language_of(tag: Tag) -> bytes | None:
+    """The language that the `<html>` start tag of a page says; None where it says none."""
+    said = tag.first(b"lang")
+    language = said.value.strip().encode("ascii", "replace") if said is not None else b""
+    return language if 0 < len(language) <= LONGEST_LANGUAGE else None
 
 
 def meaning(raw: bytes) -> str:

@@ -21,6 +21,7 @@ from consent_mw.asgi.jar import FOR_EVER, Jar
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Bearing, Place, Route, Ruleset
 from consent_mw.asgi.visit import Visit
+from consent_mw.core.account import Account
 from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.decision import Decision, decide
 from consent_mw.core.facts import Facts
@@ -176,6 +177,13 @@ class Exchange:
     def address(self) -> str:
         """The visitor's address; empty where it is not known."""
         return "" if self.place is None else self.place.address
+
+    @property
+    def account(self) -> Account | None:
+        """What may be kept of this request, where it is under the policy."""
+        if self.enforcement is None or self.place is None:
+            return None
+        return self.rules.account(self.enforcement, self.place, self.jar)
 
     @property
     def visit(self) -> Visit | None:

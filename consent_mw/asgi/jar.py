@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from consent_mw.core.account import Named
 from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.facts import Refusals
 from consent_mw.core.policy import DAY, Policy
@@ -30,7 +31,8 @@ FOR_EVER: Final = 1e18
 class Jar:
     """The cookies of one request. `until` is when another look is due (seconds since 1970); `enforced` and
     `remaining` remember, by what a decision depends on, what followed for these cookies; `told` is what the last
-    page view said of their visitor; `refusals` are what strings of consent platforms refuse."""
+    page view said of their visitor; `refusals` are what strings of consent platforms refuse; `named` are the names
+    that an account has of them, once there is one."""
 
     joined: bytes = b""
     consent: Consent = NO_CONSENT
@@ -40,6 +42,7 @@ class Jar:
     remaining: dict[int, bytes | None] = field(default_factory=dict)
     told: Told | None = None
     refusals: Refusals = ()
+    named: Named | None = None
 
 
 def fill(joined: bytes, rules: Ruleset, tokens: Tokens, now: float) -> Jar:

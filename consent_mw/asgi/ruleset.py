@@ -17,12 +17,14 @@ from consent_mw.asgi.jar import Jar
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.pages import Banner
 from consent_mw.asgi.wording import Wording
+from consent_mw.core.account import OTHER, Account, Named
 from consent_mw.core.decision import Decision
+from consent_mw.core.facts import Refusals
 from consent_mw.core.policy import CookieRule, Policy
 from consent_mw.core.terms import Mode, Whereabouts
 from consent_mw.core.whereabouts import Location, Settled, settle
 from consent_mw.wire.address import IpAddress, Trust, read_address
-from consent_mw.wire.cookies import SetCookie
+from consent_mw.wire.cookies import SetCookie, called
 from consent_mw.wire.fields import look_at
 from consent_mw.wire.remembered import Remembered
 
@@ -58,6 +60,9 @@ NAMES_KEPT: Final = 8192
 BEARINGS_KEPT: Final = 1024
 """Bound of what bears on replies; a method is for visitors to choose, so they are not trusted to be few."""
 
+ACCOUNTS_KEPT: Final = 1024
+"""Bound of the accounts that are remembered, twice: most requests have theirs in common with others."""
+
 LONGEST_ENDED_KEPT: Final = 4096
 """Bytes of the lines that end cookies beyond which they bear on no other reply: a visitor chooses how many there are,
 and each name makes a line for every domain of the site's."""
@@ -81,6 +86,7 @@ class Place:
         return "" if self.client is None else str(self.client)
 
 
+AccountKey = tuple[Enforcement, str, Named | None, Refusals]
 BearingKey = tuple[Enforcement, bool, bool, bytes, bool, tuple[bytes, ...], bool]
 
 
@@ -138,6 +144,9 @@ class Ruleset:
         self.places: Remembered[tuple[str, bytes], Place] = Remembered(PLACES_KEPT)
         self._enforcements: dict[str, Enforcement] = {}
         self._bearings: dict[BearingKey, Bearing] = {}
+        self._accounts: Remembered[AccountKey, Account] = Remembered(ACCOUNTS_KEPT)
+        self._called: dict[bytes, str] = {}
+        self._own = frozenset(one.decode() for one in self.own_names)
         self._peers: Remembered[str, bool] = Remembered(PLACES_KEPT)
         self._settled: Remembered[tuple[tuple[Location, ...], bool], tuple[Settled, int]] = Remembered(SETTLED_KEPT)
         self._countries: dict[str, tuple[Settled, int]] = {}
@@ -153,6 +162,7 @@ class Ruleset:
         """Remember nothing of visitors; to be told when others are in force. What is under way asks once more."""
         self._enforcements.clear()
         self._bearings.clear()
+        self._accounts.clear()
         self.unanswered.clear()
         self.jars.clear()
         self.places.clear()
@@ -236,6 +246,33 @@ class Ruleset:
                 self._bearings.clear()
             known = self._bearings[key] = Bearing(*key)
         return known
+
+    def account(self, enforcement: Enforcement, place: Place, jar: Jar) -> Account:
+        """What is kept of a request with these cookies, from this place, that this was decided about."""
+        named = jar.named
+        if named is None:
+            many = len(jar.joined) > LONGEST_JAR_KEPT
+            named = jar.named = None if many else called(jar.joined, self._called, self._call)
+        location = place.settled.location
+        country = "" if location is None else location.country
+        key = (enforcement, country, named, jar.refusals)
+        known = self._accounts.get(key)
+        if known is None:
+            known = self._accounts.keep(key, Account(enforcement.decision, country, named, jar.refusals, self._own))
+        return known
+
+    def _call(self, name: bytes) -> str:
+        """What the policy calls a cookie of this name, remembered."""
+        rule = self.cookie_rule(name)
+        if rule is not None:
+            called = rule.pattern
+        else:
+            called = name.decode() if name in self.own_cookies or name in self._carried else OTHER
+        if len(name) <= LONGEST_KEPT:
+            if len(self._called) >= NAMES_KEPT:
+                self._called.clear()
+            self._called[name] = called
+        return called
 
     def trusts(self, peer: str) -> bool:
         """Whether this peer's forwarding fields are believed; one on a unix socket is if anybody is."""

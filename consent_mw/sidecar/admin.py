@@ -22,16 +22,21 @@ ASKS_WITHIN = 10.0
 ANSWERS_WITHIN = 60.0
 """Bytes of a request's body; seconds for a whole request, and for its answer (a reload by every worker included)."""
 
+EXPLAIN = b"/explain/"
+"""Where it is told what was decided about a request; its id follows."""
+
 Answer = tuple[int, bytes, bytes]
 
 
 class Admin:
     """Answers on the admin port, for all processes."""
 
-    def __init__(self, crew: Crew, reloading: Reloading, token: str = "") -> None:
+    def __init__(self, crew: Crew, reloading: Reloading, token: str = "", *, log: bool = True) -> None:
+        """`log`: there is an access log, whose lines give requests their ids."""
         self._crew = crew
         self._reloading = reloading
         self._token = token
+        self._log = log
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
@@ -73,6 +78,10 @@ class Admin:
                 return await self._reloaded()
             case b"POST", b"/bypass":
                 return await self._bypass(body)
+            case b"GET", _ if path.startswith(EXPLAIN):
+                return await self._explain(path[len(EXPLAIN) :].decode("latin-1"), head)
+            case _, _ if path.startswith(EXPLAIN):
+                return _told(405, {"error": "this is not asked for that way"})
             case _, b"/ping" | b"/ready" | b"/metrics" | b"/policy" | b"/inventory" | b"/reload" | b"/bypass":
                 return _told(405, {"error": "this is not asked for that way"})
         return _told(404, {"error": "there is no such page"})
@@ -119,6 +128,29 @@ class Admin:
             return _told(503, {"error": str(error)})
         rows = [{"kind": one.sort, "name": one.name, "fate": one.fate, "count": one.number} for one in found]
         return _told(200, {"inventory": rows})
+
+    async def _explain(self, request: str, head: RequestHead) -> Answer:
+        try:
+            told = await self._crew.explain(request)
+        except TimeoutError:
+            return _told(503, {"error": "a worker does not answer; please ask again"})
+        if told is None:
+            return _told(404, {"error": self._unknown})
+        lines, values = told
+        decided, policy = values.get("policy"), self._reloading.configuration.policy
+        if decided not in (None, policy.digest):
+            lines = [*lines, "", f"This was decided by policy {decided}, which is not in force any more."]
+        if any(name.lower() == b"accept" and b"json" in value.lower() for name, value in head.headers):
+            return _told(200, values)
+        return 200, b"text/plain; charset=utf-8", "\n".join([*lines, ""]).encode()
+
+    @property
+    def _unknown(self) -> str:
+        if not self._log:
+            return "no request has an id here, since the access log is off"
+        return (
+            "no request of this id is remembered: it is that of a line of the access log, of one of the last requests"
+        )
 
     async def _reloaded(self) -> Answer:
         try:

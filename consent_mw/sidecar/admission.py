@@ -17,6 +17,7 @@ from consent_mw.asgi.jar import Jar
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Bearing, Place, Route, Ruleset
 from consent_mw.asgi.statistics import viewer
+from consent_mw.core.account import Account
 from consent_mw.sidecar.forwarding import forwarded
 from consent_mw.wire.known import PlainKnown, known
 from consent_mw.wire.request_head import RequestHead
@@ -33,7 +34,7 @@ MOST_FIELDS_KEPT: Final = 64
 class Admission:
     """What became of one header block. `filtered` is whether cookies were dropped from it; `bearing` is what bears on
     the reply, None where more does than can be told beforehand; `viewer` is who makes a page view by it, None where
-    nobody does."""
+    nobody does; `account` is what is kept of such a request, once one was logged."""
 
     rules: Ruleset
     peer: str
@@ -47,12 +48,18 @@ class Admission:
     place: Place
     enforcement: Enforcement
     number: int
+    account: Account | None = None
 
     def exchange(self, gate: Gate, target: bytes, ago: float = 0.0) -> Exchange:
         """The exchange for a request that asked for this target with this block so many seconds ago."""
         exchange = Exchange(gate, self.rules, Route.FORWARD, self.seen.elsewhere(target))
         exchange.enter(self.jar, self.place, gate.now() - ago, self.enforcement, self.number)
         return exchange
+
+    def accounted(self) -> Account:
+        """What is kept of a request with this block, the same for each."""
+        made = self.account = self.rules.account(self.enforcement, self.place, self.jar)
+        return made
 
 
 class Admissions:

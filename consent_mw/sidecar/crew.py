@@ -12,6 +12,7 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from consent_mw.asgi.gate import Gate
+from consent_mw.core.account import Told
 from consent_mw.core.inventory import Item
 from consent_mw.errors import StoreError
 from consent_mw.sidecar.configuration import Configuration
@@ -63,6 +64,10 @@ class Crew(Protocol):
 
     async def inventory(self) -> list[Item]:
         """What report mode counted. Raises StoreError where the store cannot say."""
+
+    async def explain(self, request: str) -> Told | None:
+        """What was decided about the request whose line in the access log has this id; None where nobody remembers
+        it. Raises TimeoutError where somebody who may does not answer."""
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Warn, take no more, end what is under way or cut it."""
@@ -142,6 +147,10 @@ class Alone:
     async def inventory(self) -> list[Item]:
         """What report mode counted."""
         return await counted_by(self._gate.store)
+
+    async def explain(self, request: str) -> Told | None:
+        """What was decided about this request."""
+        return self._front.explain(request) if self._front is not None else None
 
     async def drain(self, hurry: asyncio.Event) -> None:
         """Warn, take no more, end what is under way or cut it."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from consent_mw.asgi.gate import Gate
+from consent_mw.core.account import Told, tell
 from consent_mw.sidecar.announced import announced_client
 from consent_mw.sidecar.configuration import Configuration, read_certificates
 from consent_mw.sidecar.downstream import Client
@@ -109,8 +110,17 @@ class Front:
                 change()
             self.plane.admissions.forget()
             self.plane.pool.heads.forget()
+            self.plane.log.turn()
 
         return put_in_force
+
+    def explain(self, request: str) -> Told | None:
+        """What was decided about the request whose line in the access log has this id; None where it is not
+        remembered."""
+        try:
+            return tell(self.plane.log.account(request))
+        except LookupError:
+            return None
 
     def totals(self) -> dict[str, float]:
         """What this process has counted."""

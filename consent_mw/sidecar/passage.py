@@ -97,13 +97,14 @@ class Passage:
         gate.reporter.report(exchange, status, reply.page)
 
     def _log(self, status: int, seconds: float, sent: int) -> None:
+        admission = self._admission
         self._plane.log.write(
             method=b"GET",
             target=target_of(self._rendered),
             status=status,
             seconds=seconds,
             sent=sent,
-            jurisdiction=self._admission.enforcement.decision.jurisdiction.name,
+            account=admission.account or admission.accounted(),
         )
 
     def _hand_over(self, connection: Connection | None) -> Relay:

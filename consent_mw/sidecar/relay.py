@@ -473,12 +473,11 @@ class Relay:
         meters.note(outlet.status, seconds, outlet.sent)
         if not self._plane.log.on:
             return
-        decision = self._exchange.decision if self._exchange is not None else None
         self._plane.log.write(
             method=self._head.method,
             target=self._target,
             status=outlet.status,
             seconds=seconds,
             sent=outlet.sent,
-            jurisdiction=decision.jurisdiction.name if decision is not None else "",
+            account=self._exchange.account if self._exchange is not None else None,
         )

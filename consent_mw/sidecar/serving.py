@@ -53,7 +53,7 @@ class Service:
         self._notifier = notifier
         self._crew = _crew(settings, configuration, sockets)
         self._reloading = Reloading(settings, configuration, self._crew, notifier)
-        self._admin = Admin(self._crew, self._reloading, settings.admin_token)
+        self._admin = Admin(self._crew, self._reloading, settings.admin_token, log=settings.access_log)
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()

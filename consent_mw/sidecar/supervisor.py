@@ -15,6 +15,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from consent_mw.asgi.gate import ledger_book, ledger_warning, vendor_key
+from consent_mw.core.account import Told
 from consent_mw.core.inventory import Item
 from consent_mw.core.terms import Overflow
 from consent_mw.errors import ServeError
@@ -132,6 +133,16 @@ class Supervised:
     async def inventory(self) -> list[Item]:
         """What report mode counted."""
         return await counted_by(self._store)
+
+    async def explain(self, request: str) -> Told | None:
+        """What was decided about this request, which one of the workers may have served."""
+        asked = [one.explain(OBEYS_WITHIN, request) for one in self._places if one.up]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        told = next((one for one in answers if isinstance(one, tuple)), None)
+        silent = next((one for one in answers if isinstance(one, BaseException)), None)
+        if told is None and silent is not None:
+            raise silent
+        return told
 
     async def counted(self) -> Counted:
         """What this process and every worker, those that are gone included, have counted."""

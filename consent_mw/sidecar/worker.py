@@ -103,6 +103,9 @@ class Worker:
                 self._tasks.append(asyncio.create_task(self._drain()))
                 continue
             number = rest[0]
+            if kind == "explain":
+                self._channel.send(("told", number, self._front.explain(rest[1])))
+                continue
             try:
                 error = await self._obey(kind, *rest[1:])
             except (ConsentError, OSError) as problem:

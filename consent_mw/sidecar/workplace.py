@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from consent_mw.core.account import Told
 from consent_mw.sidecar.channel import Channel, Message
 from consent_mw.sidecar.configuration import Configuration
 from consent_mw.sidecar.scales import Scales
@@ -49,7 +50,7 @@ class Workplace:
         self._channel: Channel | None = None
         self._desk: StoreDesk | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._waiting: dict[int, asyncio.Future[str]] = {}
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._starting: asyncio.Future[str] | None = None
         self._asked = 0
         self._totals: Mapping[str, float] = {}
@@ -115,16 +116,27 @@ class Workplace:
 
     async def ask(self, seconds: float, kind: str, *rest: Any) -> str:
         """Have the worker do something; nothing, or why it was not done. One that ended has nothing left to do."""
+        try:
+            return str(await self._answer(seconds, kind, *rest) or "")
+        except TimeoutError:
+            return f"it did not answer within {seconds:.0f} seconds"
+
+    async def explain(self, seconds: float, request: str) -> Told | None:
+        """What the worker remembers of this request, if it does; one that ended remembers none. Raises
+        TimeoutError."""
+        told: Told | None = await self._answer(seconds, "explain", request)
+        return told
+
+    async def _answer(self, seconds: float, kind: str, *rest: Any) -> Any:
+        """What the worker answers; None where it ends instead."""
+        if self._channel is None:
+            return None
         self._asked += 1
         number = self._asked
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         self.send(kind, number, *rest)
-        if self._channel is None:
-            return ""
         try:
             return await asyncio.wait_for(answer, seconds)
-        except TimeoutError:
-            return f"it did not answer within {seconds:.0f} seconds"
         finally:
             self._waiting.pop(number, None)
 
@@ -147,15 +159,20 @@ class Workplace:
             self._totals, self.now = rest
         elif kind == "done":
             number, why, self.digest = rest
-            answer = self._waiting.get(number)
-            if answer is not None and not answer.done():
-                answer.set_result(why)
+            self._settle(number, why)
+        elif kind == "told":
+            self._settle(*rest)
         elif kind == "up":
             self.digest = rest[0]
             self.up = True
             self._settle_start("")
         elif kind == "failed":
             self._settle_start(rest[0])
+
+    def _settle(self, number: int, answered: Any) -> None:
+        answer = self._waiting.get(number)
+        if answer is not None and not answer.done():
+            answer.set_result(answered)
 
     def _settle_start(self, why: str) -> None:
         if self._starting is not None and not self._starting.done():
@@ -173,7 +190,7 @@ class Workplace:
         self._settle_start("it ended")
         for answer in self._waiting.values():
             if not answer.done():
-                answer.set_result("")
+                answer.set_result(None)
 
     def _wait(self, process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop) -> None:
         """Wait for the end of the process, in a thread of its own."""

@@ -17,7 +17,7 @@ Rule: all that is remembered is bounded: by a Reader what is short and nothing t
 #include <string.h>
 
 /* Raised whenever what this file and native.py say to each other changes, so that no other build is taken for it. */
-#define VERSION 5
+#define VERSION 6
 
 /* As in fields.py and request_head.py, whose tests hold them together. */
 #define MOST_FIELDS 200
@@ -740,6 +740,26 @@ static PyObject *remaining(PyObject *Py_UNUSED(module), PyObject *const *args, P
     return remains;
 }
 
+/* called(joined, known, call) */
+static PyObject *called(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
+    Span left, name, raw;
+    if (!has(count, 3) || text_of(args[0], &left) < 0) return NULL;
+    PyObject *found = PyFrozenSet_New(NULL);
+    while (found != NULL && next_cookie(&left, &name, &raw)) {
+        PyObject *key = as_bytes(name);
+        PyObject *said = key == NULL ? NULL : PyDict_GetItemWithError(args[1], key);
+        if (said != NULL) {
+            Py_INCREF(said);
+        } else if (!PyErr_Occurred()) {
+            said = PyObject_CallFunctionObjArgs(args[2], key, NULL);
+        }
+        if (said == NULL || PySet_Add(found, said) < 0) Py_CLEAR(found);
+        Py_XDECREF(said);
+        Py_XDECREF(key);
+    }
+    return found;
+}
+
 /* --- what is known of heads that came before --- */
 
 #define PROBES 64
@@ -1107,6 +1127,7 @@ static PyMethodDef functions[] = {
     {"forward", (PyCFunction)(void (*)(void))forward, METH_FASTCALL, NULL},
     {"pieces_named", (PyCFunction)(void (*)(void))pieces_named, METH_FASTCALL, NULL},
     {"mentions", (PyCFunction)(void (*)(void))mentions, METH_FASTCALL, NULL},
+    {"called", (PyCFunction)(void (*)(void))called, METH_FASTCALL, NULL},
     {"remaining", (PyCFunction)(void (*)(void))remaining, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };

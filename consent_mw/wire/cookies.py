@@ -86,6 +86,10 @@ def _remaining(joined: bytes, known: dict[bytes, bool], keeps: Callable[[bytes],
     return rejoin(joined, kept, whole=len(kept) == len(found))
 
 
+def _called(joined: bytes, known: dict[bytes, str], call: Callable[[bytes], str]) -> frozenset[str]:
+    return frozenset(known[name] if name in known else call(name) for name, _ in pieces(joined))
+
+
 pieces_named: Final = _pieces_named if native is None else native.pieces_named
 """Those of the pieces that have one of these names."""
 
@@ -95,6 +99,10 @@ for where it says nothing; None if nothing does.
 
 If nothing is dropped it is the very bytes that came; else empty segments and the blanks at both ends go as well,
 which no field value may have. `keeps` is not asked about an empty segment."""
+
+called: Final = _called if native is None else native.called
+"""What the cookies of the joined Cookie fields are called, each once: as `known` says of their names, or as `call`
+answers where it says nothing."""
 
 
 def rejoin(joined: bytes, kept: Sequence[bytes], *, whole: bool) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tomllib
 from collections.abc import Callable
@@ -80,8 +81,8 @@ class Wire(asyncio.Transport):
 class Ends:
     """A sidecar's two connections without a network: one of a browser, one to the site."""
 
-    def __init__(self, gate: Gate) -> None:
-        plane = Plane(gate, Pool(Upstream("127.0.0.1", 1)), Meters(), AccessLog(None))
+    def __init__(self, gate: Gate, log: AccessLog) -> None:
+        plane = Plane(gate, Pool(Upstream("127.0.0.1", 1)), Meters(), log)
         self._browser, self._site = Wire(), Wire()
         self._client, self._connection = Client(plane), Connection(plane.pool)
         self._client.connection_made(self._browser)
@@ -107,9 +108,9 @@ def request(number: int, kind: bytes, *, known: bool) -> bytes:
     ) % (number % 9 + 1, BROWSER, kind, address, number + 1000, number + 1000, held)
 
 
-async def in_the_sidecar(gate: Gate) -> dict[str, int]:
+async def in_the_sidecar(gate: Gate, log: AccessLog) -> dict[str, int]:
     """Instructions of one request, by what it is; the mean of many, which differ a little."""
-    ends, told = Ends(gate), {}
+    ends, told = Ends(gate, log), {}
     page, style = ANSWER % b"text/html", ANSWER % b"text/css"
     cases = {
         "page-again": ([request(number, b"document", known=True) for number in range(50)], page, 4),
@@ -129,7 +130,8 @@ async def in_the_sidecar(gate: Gate) -> dict[str, int]:
             with counter:
                 got = ends.visit(one, answer)
             assert got.endswith(b"ok")
-        told[name] = round(counter.count / len(asked))
+        told[f"{name}-logged" if log.on else name] = round(counter.count / len(asked))
+    log.close()
     return told
 
 
@@ -190,7 +192,13 @@ def counts(folder: Path) -> dict[str, int]:
 
     middleware = ConsentMiddleware(app, policy=file, keys=[KEY])
     middleware.gate = gate()
-    return {**asyncio.run(in_the_sidecar(gate())), **asyncio.run(mounted(middleware, kinds))}
+    with Path(os.devnull).open("wb") as nowhere:
+        logged = asyncio.run(in_the_sidecar(gate(), AccessLog(nowhere.fileno())))
+    return {
+        **asyncio.run(in_the_sidecar(gate(), AccessLog(None))),
+        **logged,
+        **asyncio.run(mounted(middleware, kinds)),
+    }
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,8 @@ def calls(core: ModuleType) -> list[Callable[[], object]]:
     made.append(lambda: core.pieces_named(jar, (b"a", b"long", b"")))
     made.append(lambda: core.remaining(jar, {b"a": True}, lambda name: name == b"long"))
     made.append(lambda: core.remaining(jar, {}, lambda name: 1 / 0))
+    made.append(lambda: core.called(jar, {b"a": "a"}, lambda name: name.hex()))
+    made.append(lambda: core.called(jar, {}, lambda name: 1 / 0))
     made.append(reader.forget)
     pairs = [(b"Host", b"a"), (b"Cookie", b"a=1"), (b"cookie", b"b=2"), (b"cookie", b"c"), (b"X-New", b"y" * 600)]
     observed = [pairs, pairs * 40, [*pairs, (b"a",)], [*pairs, [b"a", b"b"]], [(b"a", "b")], (), [], [1]]

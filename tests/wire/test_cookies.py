@@ -9,6 +9,7 @@ from consent_mw.wire.cookies import (
     Cookie,
     SetCookie,
     bound_set_cookie,
+    called,
     cookie_date,
     expire_cookies,
     make_set_cookie,
@@ -54,6 +55,19 @@ def test_cookies_are_split_without_losing_a_byte() -> None:
         Cookie(b"", b"d", b"=d"),
         Cookie(b"e", b"", b"e="),
     ]
+
+
+def test_what_cookies_are_called_is_asked_where_it_is_not_known() -> None:
+    asked: list[bytes] = []
+
+    def call(name: bytes) -> str:
+        asked.append(name)
+        return "x"
+
+    joined = b"a=1; _ga =2;a=3; token; =b; c"
+    assert called(joined, {b"a": "A", b"_ga": "_ga*"}, call) == {"A", "_ga*", "x"}
+    assert asked == [b"", b"", b""]
+    assert called(b" ; ", {}, call) == called(b"", {}, call) == frozenset()
 
 
 LIFETIMES = {

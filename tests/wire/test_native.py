@@ -314,6 +314,16 @@ def test_what_remains_of_cookies_is_alike(joined: bytes, known: dict[bytes, bool
     assert ours == theirs
 
 
+@MANY
+@given(COOKIES, st.dictionaries(st.sampled_from([b"a", b"_ga", b"", b"x"]), st.sampled_from(["a", "b", ""])))
+def test_what_cookies_are_called_is_alike(joined: bytes, known: dict[bytes, str]) -> None:
+    ours: list[bytes] = []
+    theirs: list[bytes] = []
+    mine = cookies.called(joined, known, lambda name: ours.append(name) or name.hex())
+    assert mine == cookies._called(joined, known, lambda name: theirs.append(name) or name.hex())
+    assert (type(mine), ours) == (frozenset, theirs)
+
+
 # arguments of the wrong kind
 
 WRONG = {
@@ -332,6 +342,9 @@ WRONG = {
     "names that are none": lambda core, reader: core.pieces_named(b"a=b", [b"a"]),
     "a name that is none": lambda core, reader: core.pieces_named(b"a=b", (1,)),
     "nothing to ask": lambda core, reader: core.remaining(b"a=b", {}, None),
+    "nothing to call": lambda core, reader: core.called(b"a=b", {}, None),
+    "a call that cannot be held": lambda core, reader: core.called(b"a=b", {}, lambda name: []),
+    "no dictionary of calls": lambda core, reader: core.called(b"a=b", None, bool),
     "no dictionary": lambda core, reader: core.remaining(b"a=b", None, bool),
     "no names": lambda core, reader: core.Reader([], bool, frozenset(), {}),
     "a level that is none": lambda core, reader: core.Reader({}, lambda name: (name, "x"), frozenset(), {}).request(

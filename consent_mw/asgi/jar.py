@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.core.account import Named
-from consent_mw.core.consent import NO_CONSENT, Consent
+from consent_mw.core.consent import NO_CONSENT, Consent, together
 from consent_mw.core.facts import Refusals
 from consent_mw.core.policy import DAY, Policy
 from consent_mw.wire.cookies import pieces_named
@@ -48,8 +48,17 @@ class Jar:
 def fill(joined: bytes, rules: Ruleset, tokens: Tokens, now: float) -> Jar:
     """The jar of these joined Cookie fields."""
     jar = Jar(joined)
+    other = NO_CONSENT
     for name, raw in pieces_named(joined, rules.own_names):
-        _take(jar, name, raw.partition(b"=")[2].strip(b" \t"), rules, tokens)
+        value = raw.partition(b"=")[2].strip(b" \t")
+        if name == rules.consent_cookie:
+            jar.consent = _newer(jar.consent, tokens.consent(value))
+        elif name != rules.identifier_cookie:
+            other = _newer(other, tokens.consent(value))
+        elif jar.identifier is None:
+            jar.identifier = tokens.identifier(value)
+    if other is not NO_CONSENT:
+        jar.consent = together(jar.consent, other)
     if rules.carriers:
         jar.refusals = refusals(rules.carriers, joined)
     if jar.consent is NO_CONSENT and not jar.refusals:
@@ -59,14 +68,11 @@ def fill(joined: bytes, rules: Ruleset, tokens: Tokens, now: float) -> Jar:
     return jar
 
 
-def _take(jar: Jar, name: bytes, value: bytes, rules: Ruleset, tokens: Tokens) -> None:
-    if name != rules.identifier_cookie:
-        found = tokens.consent(value)
-        # A browser may hold several; the one that was issued last counts.
-        if found is not None and (jar.consent is NO_CONSENT or found.issued > jar.consent.issued):
-            jar.consent = found
-    elif jar.identifier is None:
-        jar.identifier = tokens.identifier(value)
+def _newer(held: Consent, found: Consent | None) -> Consent:
+    """A browser may hold several of one name; the one that was issued last counts."""
+    if found is None or (held is not NO_CONSENT and found.issued <= held.issued):
+        return held
+    return found
 
 
 def _expire(jar: Jar, policy: Policy, now: float) -> None:

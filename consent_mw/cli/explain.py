@@ -12,13 +12,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from consent_mw.asgi.jar import fill
 from consent_mw.asgi.observe import observe
 from consent_mw.asgi.ruleset import Headers, Ruleset
+from consent_mw.asgi.tokens import Tokens
 from consent_mw.core.consent import NO_CONSENT, Consent, choose
 from consent_mw.core.decision import decide
 from consent_mw.core.explain import explain_cookie, sentences, state_with_rules
@@ -29,7 +31,7 @@ from consent_mw.core.terms import Whereabouts
 from consent_mw.core.whereabouts import SOMEWHERE_IN_EU, Location, Settled, settle
 from consent_mw.errors import PolicyError
 from consent_mw.wire.address import Trust, client_address
-from consent_mw.wire.cookies import Cookie, split_cookies
+from consent_mw.wire.cookies import pieces_named, split_cookies
 from consent_mw.wire.industry import refusals
 from consent_mw.wire.log_line import LogLine, read_log_line
 from consent_mw.wire.token import parse_keys
@@ -68,7 +70,7 @@ def command(
     seen = observe(b"GET", b"/", sent)
     held = split_cookies(seen.all(b"cookie"))
     now = int(time.time())
-    stored = _stored(rules, held)
+    stored = _stored(rules, seen.cookies, now)
     facts = Facts(
         jurisdiction=place.jurisdiction,
         now=now,
@@ -153,14 +155,12 @@ def _cookie(text: str) -> tuple[bytes, bytes]:
     return b"cookie", _bytes(text)
 
 
-def _stored(rules: Ruleset, held: Iterable[Cookie]) -> Consent:
-    """What our own cookie says, where one was given and CONSENT_MW_KEYS can verify it."""
-    tokens = [one.value.decode("latin-1") for one in held if one.name == rules.consent_cookie]
+def _stored(rules: Ruleset, joined: bytes, now: int) -> Consent:
+    """What our own cookies say, where they were given and CONSENT_MW_KEYS can verify them."""
     keys = os.environ.get("CONSENT_MW_KEYS", "")
-    if not tokens or not keys:
+    if not keys or not pieces_named(joined, rules.own_names):
         return NO_CONSENT
-    keyring = parse_keys(keys)
-    return next((read for one in tokens if (read := keyring.read_consent(one)) is not None), NO_CONSENT)
+    return fill(joined, rules, Tokens(parse_keys(keys)), now).consent
 
 
 def _answered(

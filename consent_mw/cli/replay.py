@@ -21,17 +21,19 @@ from typing import BinaryIO
 
 import click
 
+from consent_mw.asgi.jar import fill
 from consent_mw.asgi.ruleset import Route, Ruleset
+from consent_mw.asgi.tokens import Tokens
 from consent_mw.cli.explain import policy_of
 from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.policy import DAY, Policy
 from consent_mw.core.replay import Changed, Sort, Tally, compare, tally
 from consent_mw.core.whereabouts import Location
 from consent_mw.wire.address import client_address
-from consent_mw.wire.cookies import split_cookies
+from consent_mw.wire.cookies import pieces_named
 from consent_mw.wire.log_line import LONGEST_LINE, LogLine, read_log_line
 from consent_mw.wire.signals import read_dnt, read_gpc
-from consent_mw.wire.token import Keyring, parse_keys
+from consent_mw.wire.token import parse_keys
 from consent_mw.world.geo import Locator
 
 TOLD_EVERY = 50_000
@@ -86,7 +88,7 @@ class Reader:
         rules = Ruleset(policy)
         self._count = count
         self._rules = rules
-        self._keyring = _keyring()
+        self._tokens = _tokens()
         self._locator = Locator(policy.geo.databases)
         self._place = lru_cache(PLACES_KEPT)(self._look_up)
         self._plain = lru_cache(PLACES_KEPT)(partial(self._sort, headers=()))
@@ -148,17 +150,15 @@ class Reader:
         return tuple(Location(one.country, one.region) for one in self._locator.locate(found))
 
     def _consent(self, headers: Sequence[tuple[bytes, bytes]]) -> Consent:
-        if self._keyring is None:
+        joined = b"; ".join(value for name, value in headers if name == b"cookie")
+        if self._tokens is None or not pieces_named(joined, self._rules.own_names):
             return NO_CONSENT
-        held = split_cookies([value for name, value in headers if name == b"cookie"])
-        tokens = [one.value.decode("latin-1") for one in held if one.name == self._rules.consent_cookie]
-        read = (self._keyring.read_consent(token) for token in tokens)
-        return next((one for one in read if one is not None), NO_CONSENT)
+        return fill(joined, self._rules, self._tokens, 0.0).consent
 
 
-def _keyring() -> Keyring | None:
+def _tokens() -> Tokens | None:
     keys = os.environ.get("CONSENT_MW_KEYS", "")
-    return parse_keys(keys) if keys else None
+    return Tokens(parse_keys(keys)) if keys else None
 
 
 @contextmanager

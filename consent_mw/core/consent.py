@@ -1,5 +1,6 @@
 """Consent: what one person chose, and what that choice still says today.
 
+Rule: of two that one browser holds, the one under the policy's own name counts, with every later no of the other.
 Rule: an expired or outdated yes counts as no answer; a no never grows old.
 Rule: answers to purposes this policy does not define are kept but say nothing.
 """
@@ -58,6 +59,16 @@ def choose(
     names = {one.name for one in policy.optional_purposes}
     answers.update({name: bool(yes) for name, yes in chosen.items() if name in names})
     return replace(consent, answers=answers, at=now, revision=policy.revision, seen=policy.revision, issued=now)
+
+
+def together(own: Consent, other: Consent) -> Consent:
+    """What a browser says that holds a consent under the name that this policy writes, and another one under a name
+    that it wrote before, or that a subdomain wrote: the own one, but a no that was said later, and a minor's age, are
+    not forgotten."""
+    if own is NO_CONSENT or other is NO_CONSENT:
+        return other if own is NO_CONSENT else own
+    since = {name: False for name, yes in other.answers.items() if not yes} if other.at >= own.at else {}
+    return replace(own, answers={**own.answers, **since}, minor=own.minor or other.minor)
 
 
 def _staleness(consent: Consent, policy: Policy, jurisdiction: Jurisdiction, now: int) -> Status | None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consent_mw.core.consent import NO_CONSENT, Consent, Standing, choose, standing
+from consent_mw.core.consent import NO_CONSENT, Consent, Standing, choose, standing, together
 from consent_mw.core.policy import DAY
 from consent_mw.core.terms import Answer, Status
 from tests.builders import EEA_UK, ELSEWHERE, ESSENTIAL, NOW, REVISION, a_consent, a_policy
@@ -153,3 +153,62 @@ def test_a_no_holds_for_ever(consent: Consent, later: int) -> None:
     now = standing(consent, POLICY, EEA_UK, NOW).answers
     then = standing(consent, POLICY, EEA_UK, NOW + later).answers
     assert [one is NO for one in now] == [one is NO for one in then]
+
+
+EARLY, LATE = NOW - 2 * DAY, NOW - DAY
+
+HELD = {
+    "the own yes beats a later yes of another purpose": (
+        a_consent(at=EARLY, analytics=True), a_consent(at=LATE, cross_site=True), {"analytics": True},
+    ),
+    "the own no beats a later yes": (
+        a_consent(at=EARLY, analytics=False), a_consent(at=LATE, analytics=True), {"analytics": False},
+    ),
+    "the own yes beats an earlier no": (
+        a_consent(at=LATE, analytics=True), a_consent(at=EARLY, analytics=False), {"analytics": True},
+    ),
+    "a later no beats the own yes": (
+        a_consent(at=EARLY, analytics=True), a_consent(at=LATE, analytics=False), {"analytics": False},
+    ),
+    "a no of the same second beats the own yes": (
+        a_consent(at=LATE, analytics=True), a_consent(at=LATE, analytics=False), {"analytics": False},
+    ),
+    "of a later answer that is mixed only the no counts": (
+        a_consent(at=EARLY, analytics=True),
+        a_consent(at=LATE, analytics=False, cross_site=True),
+        {"analytics": False},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("own", "other", "answers"), HELD.values(), ids=HELD)
+def test_of_two_consents_the_own_one_counts_with_every_later_no(
+    own: Consent, other: Consent, answers: dict[str, bool]
+) -> None:
+    assert together(own, other) == replace(own, answers=answers)
+
+
+def test_a_consent_that_is_alone_counts_whatever_it_is_called() -> None:
+    held = a_consent(analytics=True)
+    assert (together(held, NO_CONSENT), together(NO_CONSENT, held)) == (held, held)
+    assert together(NO_CONSENT, NO_CONSENT) is NO_CONSENT
+
+
+def test_a_minor_is_one_by_either_consent() -> None:
+    minor = a_consent(at=EARLY, more={"minor": True})
+    assert together(a_consent(analytics=True), minor).minor
+    assert together(minor, a_consent(analytics=True)).minor
+
+
+@given(
+    st.dictionaries(st.sampled_from(["analytics", "cross_site"]), st.booleans(), min_size=1),
+    st.dictionaries(st.sampled_from(["analytics", "cross_site"]), st.booleans()),
+    st.integers(EARLY, LATE),
+)
+def test_another_consent_never_allows_what_the_own_one_does_not(
+    own: dict[str, bool], other: dict[str, bool], at: int
+) -> None:
+    held = a_consent(at=(EARLY + LATE) // 2, **own)
+    both = together(held, a_consent(at=at, **other))
+    agreed = {name for name, yes in both.answers.items() if yes}
+    assert agreed <= {name for name, yes in own.items() if yes}

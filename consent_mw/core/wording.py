@@ -16,7 +16,7 @@ SOURCE = "en"
 
 TRANSLATED = (
     "bg", "hr", "cs", "da", "nl", "et", "fi", "fr", "de", "el", "hu", "ga", "it", "lv", "lt", "mt", "pl", "pt",
-    "ro", "sk", "sl", "es", "sv", "is", "nb", "nn", "cy", "ar", "he",
+    "ro", "sk", "sl", "es", "sv", "is", "nb", "nn", "cy", "gd", "ar", "he",
 )  # fmt: skip
 """The other languages that come along (BCP 47): of the EU, the EEA and the UK, and two that are written from right
 to left."""
@@ -52,6 +52,7 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "choice.withdraw": "Withdraw everything",
         "frame.text": "This content comes from another site. It is loaded only if you allow this purpose: {purpose}.",
         "frame.allow": "Allow and show",
+        "pair": "{name}: {value}",
         "nav.label": "Privacy",
         "nav.skip": "Skip to the content",
         "nav.preferences": "Your choices",

@@ -214,6 +214,12 @@ def test_a_banner_says_who_and_what_for() -> None:
         assert said in text
 
 
+@pytest.mark.parametrize(("count", "told"), [(5, "V0, V1, V2, V3, and V4."), (6, "V0, V1, V2, V3, and 2 more.")])
+def test_what_is_counted_is_never_one(count: int, told: str) -> None:
+    vendors = tuple(replace(POLICY.vendors[0], name=f"v{one}", country="") for one in range(count))
+    assert told in banner(policy=replace(POLICY, vendors=vendors)).text
+
+
 def test_no_banner_is_shown_where_none_is_due() -> None:
     consent = answered(analytics=True, cross_site=False)
     assert banner_markup(POLICY, decided(consent=consent), return_to="/") == b""

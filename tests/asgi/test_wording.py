@@ -22,7 +22,7 @@ OFFICIAL = [
 ]  # fmt: skip
 SCRIPTS = {"el": "GREEK", "bg": "CYRILLIC", "ar": "ARABIC", "he": "HEBREW"}
 SAME_EVERYWHERE = {
-    "Cookie", "Cookies", "Marketing", "Privacy", "Region", "region", "Number", "Statistics",
+    "Cookie", "Cookies", "Marketing", "Privacy", "Region", "region", "Number", "Statistics", "{name}: {value}",
 }  # fmt: skip
 """What reads in some language as it does in English."""
 
@@ -33,7 +33,7 @@ def in_english(texts: dict[str, str]) -> list[str]:
 
 
 def test_the_languages_of_the_eu_the_eea_and_the_uk_are_there_and_two_from_right_to_left() -> None:
-    assert {*OFFICIAL, "is", "nb", "nn", "cy", "ar", "he"} == {"en", *TRANSLATED}
+    assert {*OFFICIAL, "is", "nb", "nn", "cy", "gd", "ar", "he"} == {"en", *TRANSLATED}
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
@@ -77,6 +77,7 @@ def test_no_sentence_ends_otherwise_than_in_english(language: str) -> None:
         (["", "", "sv;q=0.3, da;q=0.7, fi"], "fi"),
         (["", "", "de;q=0, fr;q=0.1"], "fr"),
         (["", "", "no"], "nb"),
+        (["gd-GB", "", "en"], "gd"),
         (["", "", "nn-NO, nb"], "nn"),
         (["", "", "iw"], "he"),
         (["", "", "zh, *;q=0.5"], "en"),
@@ -91,6 +92,12 @@ def test_no_sentence_ends_otherwise_than_in_english(language: str) -> None:
 )
 def test_the_pages_language_comes_first_then_what_the_browser_asks_for(sources: list[str], chosen: str) -> None:
     assert Wording(a_policy()).choose(*sources) == chosen
+
+
+def test_a_french_mark_never_begins_a_line() -> None:
+    texts = texts_in("fr")
+    assert {mark for text in texts.values() for mark in re.findall(r" [?!;:»]|« ", text)} == set()
+    assert texts["pair"] == "{name}\N{NO-BREAK SPACE}: {value}"
 
 
 def test_ranges_come_by_weight_and_those_of_the_same_weight_in_order() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from consent_mw.core.wording import TRANSLATED
 from tests.journeys.chromium import a_browser, a_visitor, gone, names, violations, with_chromium
 from tests.journeys.pages import LOCAL_POLICY, Pages, a_page, some_pages
 from tests.journeys.sidecar import serving
@@ -183,6 +184,23 @@ def test_a_page_that_names_no_language_gets_what_the_browser_asks_for(
         assert page.get_by_role("button", name="Tout refuser").count() == 1
         assert answer is not None
         assert "Accept-Language" in answer.headers["vary"]
+
+
+def test_every_language_fits_the_smallest_screen(browser: Browser, site: str, pages: Pages) -> None:
+    with a_visitor(browser, BERLIN, width=320, height=568) as visitor:
+        page = visitor.new_page()
+        for language in ("en", *TRANSLATED):
+            pages.pages[f"/in-{language}"] = a_page(lang=language)
+            page.goto(f"{site}/in-{language}")
+            assert page.locator("#cmw-banner").get_attribute("lang") == language
+            yes, no = boxes(page)
+            assert (yes["width"], yes["height"], yes["y"]) == (no["width"], no["height"], no["y"]), language
+            page.locator("#cmw-banner summary").click()
+            cut = page.locator("#cmw-banner").evaluate(
+                "one => [one, ...one.querySelectorAll('*')].filter(it => it.scrollWidth > it.clientWidth + 1 &&"
+                " it.clientWidth).map(it => it.outerHTML)"
+            )
+            assert (language, cut) == (language, [])
 
 
 def test_a_strict_policy_of_the_site_needs_no_exception(browser: Browser, site: str) -> None:

@@ -93,8 +93,8 @@ def _asked(view: View, decision: Decision) -> list[Purpose]:
 
 def _purpose(view: View, purpose: Purpose) -> Markup:
     text = view.words.purpose(purpose)
-    told = join(": ", el("bdi", text, id=_about(purpose))) if text else ""
-    return join(el("b", view.words.label(purpose.name)), told)
+    name = el("b", view.words.label(purpose.name))
+    return view.words.pair(name, el("bdi", text, id=_about(purpose))) if text else name
 
 
 def _about(purpose: Purpose) -> str:
@@ -110,7 +110,8 @@ def _receivers(view: View, purposes: frozenset[str]) -> str:
     ]
     if not names:
         return words.say("banner.nobody")
-    if len(names) > VENDORS_NAMED:
+    # One more is named as well: that is no longer, and spares a sentence for one.
+    if len(names) > VENDORS_NAMED + 1:
         names[VENDORS_NAMED:] = [words.say("banner.more", number=str(len(names) - VENDORS_NAMED))]
     return words.say("banner.who", vendors=words.listing(names))
 

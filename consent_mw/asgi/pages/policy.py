@@ -150,7 +150,7 @@ def _features(view: View) -> Markup:
             told = words.say("features.denied", purpose=purpose, jurisdictions=words.labels(denied))
         else:
             told = words.say("features.needs", purpose=purpose)
-        items.append(join(el("b", words.label(one.name)), f": {told}"))
+        items.append(words.pair(el("b", words.label(one.name)), told))
     return bullets(*items)
 
 

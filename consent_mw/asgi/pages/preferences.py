@@ -36,12 +36,12 @@ def _standing(view: View, decision: Decision, consent: Consent) -> Markup:
     words, place = view.words, decision.jurisdiction
     status = words.say(f"status.{decision.status.value}", lasts=words.duration(place.lasts))
     located = decision.whereabouts is Whereabouts.LOCATED
-    rules = f"{words.label(place.name)}: {words.say(f'regime.{place.regime.value}')}"
+    rules = words.pair(words.label(place.name), words.say(f"regime.{place.regime.value}"))
     return facts(
         (words.say("status.title"), status),
         (words.say("status.at"), words.moment(consent.at)),
         (words.say("status.receipt"), _receipt(view, consent)),
-        (words.say("status.region"), rules if located else f"{rules}. {words.say('status.uncertain')}"),
+        (words.say("status.region"), rules if located else join(rules, f". {words.say('status.uncertain')}")),
         *signal_lines(view, decision),
     )
 
@@ -146,4 +146,4 @@ def verdict_of(view: View, decision: Decision, purpose: Purpose) -> Markup:
         return Markup()
     word = view.words.say("now.on" if verdict.allowed else "now.off")
     mark = el("span", word, class_="cmw-on" if verdict.allowed else "cmw-off")
-    return el("small", mark, f": {view.words.say(f'reason.{verdict.reason.value}')}")
+    return el("small", view.words.pair(mark, view.words.say(f"reason.{verdict.reason.value}")))

@@ -142,7 +142,7 @@ def _footer(view: View, here: str, query: dict[str, str]) -> Markup:
     parts = [el("p", link(site.policy_url, words.say("nav.privacy", site=site.name)))]
     if site.contact:
         parts.append(el("p", words.sentence("foot.contact", contact=contact_of(view.policy))))
-    parts.append(el("p", f"{words.say('foot.revision')}: {view.policy.revision}"))
+    parts.append(el("p", words.pair(words.say("foot.revision"), view.policy.revision)))
     if "builtin" in view.policy.geo.databases:
         parts.append(el("p", link(DB_IP, DB_IP_SAID, lang=SOURCE)))
     if here and len(view.languages) > 1:
@@ -161,7 +161,7 @@ def _languages(view: View, here: str, query: dict[str, str]) -> Markup:
         for one in sorted(view.languages, key=own_name)
         if one != words.language
     ]
-    folded = el("summary", f"{words.say('nav.language')}: {own_name(words.language)}")
+    folded = el("summary", words.pair(words.say("nav.language"), own_name(words.language)))
     return el("details", folded, el("ul", *entries), class_="cmw-languages")
 
 

@@ -54,6 +54,10 @@ class Words:
         taken = pieces(self._texts[key])
         return join(*(parts[one] if at % 2 else one for at, one in enumerate(taken)))
 
+    def pair(self, name: str, value: str) -> Markup:
+        """A name and its value, with what stands between them in this language."""
+        return self.sentence("pair", name=name, value=value)
+
     def label(self, name: str) -> str:
         """What a thing of the policy is called: as the site says, else its name as words."""
         return self._texts.get(f"name.{name}") or name_in_words(name)

@@ -77,9 +77,11 @@ class PageLinks:
         return cls(*(assets.url(prefix, one) for one in ("banner.css", "banner.js", "pages.css")))
 
 
-def edit_page(gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead) -> PageEdit | None:
+def edit_page(
+    gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead, *, page: bool
+) -> PageEdit | None:
     """What is done to this page; None where it must not or cannot be edited. A HEAD is answered as its GET would
-    be."""
+    be. What is no `page` (a drawing that is opened) is never edited, and never counted as one that could not be."""
     gating = exchange.gating
     ungated = UNGATED if gating is not None and gating.denies else None
     if answer.status in _NEVER_EDITED:
@@ -90,7 +92,8 @@ def edit_page(gate: Gate, exchange: Exchange, decision: Decision, answer: Respon
     banner = exchange.shows_banner
     plan = _plan(exchange.seen.all(b"accept-encoding"), answer, asked_plain=banner)
     if plan is None:
-        gate.count("page_not_editable")
+        if page:
+            gate.count("page_not_editable")
         return ungated
     coded = (_CODED[plan.coding],) if plan.coding else ()
     if exchange.seen.method == b"HEAD":

@@ -65,6 +65,7 @@ REPLY_COSTS: Final = 600
 How many a head has is for visitors to choose (by method, signals, answers), so that a number would be no bound."""
 
 _HTML: Final = frozenset({b"text/html", b"application/xhtml+xml"})
+_XML: Final = frozenset({b"text/xml", b"application/xml", b"text/xsl"})
 _UNKNOWN: Final = frozenset({b"", b"*/*", b"unknown/unknown", b"application/unknown"})
 _SAFE: Final = (b"GET", b"HEAD")
 _FILTERED: Final = OUTBOUND_RESERVED | {b"set-cookie"}
@@ -400,24 +401,28 @@ class Exchange:
     ) -> Reply:
         status, seen, asked = answer.status, answer.seen, self.seen
         html = _is_html(answer)
-        page = (asked.document or asked.frame) and (html or status == 304 or _may_be_sniffed(answer))
+        document = asked.document or asked.frame
+        page = document and (html or status == 304 or _may_be_sniffed(answer))
+        # A drawing or other XML that is opened is no page, but a browser loads for it all the same.
+        opened = page or (document and _is_xml(answer))
         shared = self.rules.shared
         sets = b"set-cookie" in seen
         ours = self._our_cookies(status, page=page and not shared)
         # What was not asked for as a page is one all the same, and a shared cache could serve it as one.
         may_be = html and asked.method in _SAFE
-        editing = page and self.editable
-        edit, concerned = self._edit(answer, body) if editing else (None, None)
+        editing = opened and self.editable
+        edit, concerned = self._edit(answer, body, page=page) if editing else (None, None)
         apart = b"vary" in seen and self._told_apart(answer)
-        if sets or ours or apart or ((page or may_be) and not shared):
+        if sets or ours or apart or ((opened or may_be) and not shared):
             fields = self._private(answer, hop, editing=editing, edit=edit)
-            if page and not shared and (b"link" in seen or b"refresh" in seen):
+            if opened and not shared and (b"link" in seen or b"refresh" in seen):
                 fields = self.hints(fields)
             if sets:
                 fields += self._set_cookies(answer)
             fields += [response_field(b"Set-Cookie", line) for line in ours]
             if page and not shared:
                 fields.append(self._current().tk)
+            if opened and not shared:
                 fields = self._guarded(fields, answer, edit)
         else:
             fields = _public(answer, hop, told)
@@ -429,17 +434,18 @@ class Exchange:
         """The fields as they came, but that no cache gives to others what they would get differently: the page as it
         is, and cookies that are denied."""
         asked = self.seen.document or self.seen.frame
-        page = (_is_html(answer) and (asked or self.seen.method in _SAFE)) or (answer.status == 304 and asked)
+        page = _is_html(answer) and self.seen.method in _SAFE
+        page = page or (asked and (answer.status == 304 or _is_html(answer) or _is_xml(answer)))
         sets = b"set-cookie" in answer.seen
         if not self.rules.enforced or not (sets or (page and not self.rules.shared)):
             return _public(answer, hop, [])
         return [*self._private(answer, hop, editing=False, edit=None), *named(answer.fields, b"set-cookie")]
 
     def _edit(
-        self, answer: ResponseHead, body: bytes | None
+        self, answer: ResponseHead, body: bytes | None, *, page: bool
     ) -> tuple[PageEdit | None, Callable[[bytes], bool] | None]:
-        """What is done to this page; or that nothing is, and what tells of another body under its head whether it is
-        the same there."""
+        """What is done to this page (or to what is opened and is no `page`); or that nothing is, and what tells of
+        another body under its head whether it is the same there."""
         gating = self.gating
         if gating is None and not self.shows_banner:
             return None, None
@@ -450,7 +456,7 @@ class Exchange:
             or not gating.readable(answer)
             or gating.concerns(body)
         ):
-            return self.gate.edit_page(self, answer), None
+            return self.gate.edit_page(self, answer, page=page), None
         return None, gating.concerns
 
     def _guarded(self, fields: Fields, answer: ResponseHead, edit: PageEdit | None) -> Fields:
@@ -603,10 +609,19 @@ def _vary_field(said: tuple[bytes, ...], names: tuple[bytes, ...] = VARY) -> Fie
 
 def _is_html(answer: ResponseHead) -> bool:
     """Whether some reader may take this answer for HTML."""
+    return any(one in _HTML for one in _types_of(answer))
+
+
+def _is_xml(answer: ResponseHead) -> bool:
+    """Whether some reader may take this answer for XML (WHATWG MIME Sniffing 4.6)."""
+    return any(one in _XML or one.endswith(b"+xml") for one in _types_of(answer))
+
+
+def _types_of(answer: ResponseHead) -> tuple[bytes, ...]:
     said = answer.seen.get(b"content-type", b"")
     if b"content-type" in answer.repeated:
         said = b",".join(answer.all(b"content-type"))
-    return _names_html(said)
+    return _types_in(said)
 
 
 def _may_be_sniffed(answer: ResponseHead) -> bool:
@@ -620,9 +635,9 @@ def _may_be_sniffed(answer: ResponseHead) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _names_html(content_type: bytes) -> bool:
+def _types_in(content_type: bytes) -> tuple[bytes, ...]:
     """Of several types browsers take the last (Fetch 3.1), and others the first."""
-    return any(one.partition(b";")[0].strip().lower() in _HTML for one in content_type.split(b","))
+    return tuple(one.partition(b";")[0].strip().lower() for one in content_type.split(b","))
 
 
 _DROPPED: dict[tuple[frozenset[bytes], bool, frozenset[bytes]], frozenset[bytes]] = {}

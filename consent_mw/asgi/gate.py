@@ -414,9 +414,10 @@ class Gate:
         """Where our pages find their files."""
         return PageLinks.of(self.assets, rules.prefix.decode())
 
-    def edit_page(self, exchange: Exchange, answer: ResponseHead) -> PageEdit | None:
-        """What is done to a page on which a banner is due (see `banner`)."""
-        return edit_page(self, exchange, exchange.decision, answer) if exchange.decision is not None else None
+    def edit_page(self, exchange: Exchange, answer: ResponseHead, *, page: bool) -> PageEdit | None:
+        """What is done to a page, or to what is opened and is none (see `banner`)."""
+        decision = exchange.decision
+        return edit_page(self, exchange, decision, answer, page=page) if decision is not None else None
 
     async def store_result(self, ask: Callable[[Store], Future[T]]) -> T:
         """What the store answers. Raises StoreError where there is no store or it fails."""

@@ -57,8 +57,10 @@ class _Answering(http.server.BaseHTTPRequestHandler):
         body = self.server.pages.get(path, b"")
         self.send_response(200 if path in self.server.pages else 404)
         kind = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}.get(path.rpartition(".")[2])
-        self.send_header("Content-Type", kind or "text/html; charset=utf-8")
-        for name, value in self.server.sent.get(path, ()):
+        said = self.server.sent.get(path, [])
+        if not any(name == "Content-Type" for name, _ in said):
+            self.send_header("Content-Type", kind or "text/html; charset=utf-8")
+        for name, value in said:
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -369,6 +369,20 @@ def test_no_more_than_a_name_is_held_back_of_text(opening: bytes) -> None:
         assert fed - given_out <= 20
 
 
+@pytest.mark.parametrize(
+    ("tag", "comes"),
+    [
+        (b"<img src=//cdn.v.test/a srcset=//x.ads.test/b>", b"<img ~src=//cdn.v.test/a ~srcset=//x.ads.test/b>"),
+        (b"<img data-consent=video data-src=/a><p>", b"<img data-consent=video src=/a><p>"),
+    ],
+    ids=["put in", "taken away"],
+)
+def test_a_tag_is_edited_to_its_end_where_anything_may_be_one(tag: bytes, comes: bytes) -> None:
+    page = b"<select><style>" + tag
+    for chunks in ([page], one_by_one(page), *([page[:cut], page[cut:]] for cut in range(1, len(page)))):
+        assert gated(page, chunks) == b"<select><style>" + comes.replace(b"~", b"data-consent-")
+
+
 def test_a_tag_that_does_not_end_becomes_one_that_does_nothing() -> None:
     filler = b"a" * 65_536
     chunks = [b"<img alt='", *[filler] * 17, b"' src=//cdn.v.test><img src=//x.ads.test>"]

@@ -132,6 +132,8 @@ class PageGate:
             data = chunk
         self._in_tag = False
         read = self._scan(data)
+        # Where anything may be a tag, one is edited further than is read: no edit is cut in two.
+        read = min((place for place, length, _ in self._edits if place < read < place + length), default=read)
         self._held = [data[read:]] if read < len(data) else []
         self._waiting = len(data) - read
         return self._edited(data, read)
@@ -141,12 +143,16 @@ class PageGate:
             return data if read == len(data) else data[:read]
         parts: list[bytes] = []
         at = 0
+        later: list[Edit] = []
         for place, length, put in sorted(set(self._edits)):
             if place < at:
                 continue
+            if place >= read and not self._ending:
+                later.append((place - read, length, put))
+                continue
             parts += (data[at:place], put)
             at = place + length
-        self._edits = []
+        self._edits = later
         parts.append(data[at:read])
         return b"".join(parts)
 

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.csp import nonces_in
-from consent_mw.asgi.gating import EDITION
+from consent_mw.asgi.gating import EDITION, type_of
 from consent_mw.asgi.pages import View, banner_of
 from consent_mw.core.decision import Decision
 from consent_mw.wire.coding import IDENTITY, Decoder, codings_of, decoder_for, preferred, refuses_plain
@@ -101,7 +101,7 @@ def edit_page(
     path = exchange.seen.back
     chosen = _chosen(exchange, answer)
     markup = _markup(gate, exchange, decision, nonces_in(answer), chosen) if banner else b""
-    gated = gating.on(path, lambda said: _view(gate, exchange, chosen(said))) if gating is not None else None
+    gated = gating.on(answer, path, lambda said: _view(gate, exchange, chosen(said))) if gating else None
     editor = Recoder(markup, gated, decoder=plan.decoder, coding=plan.coding, length=plan.length)
     return PageEdit(_LENGTH_AND_CODING, coded, editor)
 
@@ -151,7 +151,7 @@ def _plan(accepts: Sequence[bytes], answer: ResponseHead, *, asked_plain: bool) 
     """How this page is edited. What comes plain although it need not stays so. What comes coded goes out coded: by
     what the browser takes, else as it came, so that a small body that stands for a huge one stays small."""
     unchanged = b"no-transform" in tokens(answer.all(b"cache-control"))
-    if unchanged or not insertable(answer.seen.get(b"content-type", b"")):
+    if unchanged or not insertable(type_of(answer)):
         return None
     said = answer.all(b"content-length")
     length = int(said[0]) if len(said) == 1 and said[0].isdigit() else None

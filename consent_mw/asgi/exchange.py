@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from consent_mw.asgi.csp import CSP
 from consent_mw.asgi.enforcement import Enforcement
-from consent_mw.asgi.gating import PageGating, editable_codings
+from consent_mw.asgi.gating import PageGating, editable_codings, type_of
 from consent_mw.asgi.jar import FOR_EVER, Jar
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Bearing, Place, Route, Ruleset
@@ -618,10 +618,7 @@ def _is_xml(answer: ResponseHead) -> bool:
 
 
 def _types_of(answer: ResponseHead) -> tuple[bytes, ...]:
-    said = answer.seen.get(b"content-type", b"")
-    if b"content-type" in answer.repeated:
-        said = b",".join(answer.all(b"content-type"))
-    return _types_in(said)
+    return _types_in(type_of(answer))
 
 
 def _may_be_sniffed(answer: ResponseHead) -> bool:

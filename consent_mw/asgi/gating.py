@@ -17,12 +17,12 @@ from consent_mw.core.policy import Policy
 from consent_mw.wire.coding import weights
 from consent_mw.wire.fields import Fields
 from consent_mw.wire.headers import tokens
-from consent_mw.wire.html import Gating, Hosts, concerns, insertable
+from consent_mw.wire.html import Gating, Hosts, concerns, insertable, settled
 from consent_mw.wire.link import without_denied
 from consent_mw.wire.recoding import ENCODABLE
 from consent_mw.wire.response_head import ResponseHead
 
-EDITION: Final = "2"
+EDITION: Final = "3"
 """Names what gating makes of a page: to be changed with it, so that no browser takes what it holds for the same."""
 
 
@@ -39,9 +39,7 @@ class PageGating:
 
     def readable(self, answer: ResponseHead) -> bool:
         """Whether a body under this head is a page that can be looked at as it comes."""
-        return b"content-encoding" not in answer.seen and _looked_at(
-            answer.seen.get(b"content-type", b""), answer.all(b"cache-control")
-        )
+        return b"content-encoding" not in answer.seen and _looked_at(type_of(answer), answer.all(b"cache-control"))
 
     def concerns(self, page: bytes) -> bool:
         """Whether something of this whole plain page may have to be edited."""
@@ -51,9 +49,14 @@ class PageGating:
         """The fields without what makes a browser call a denied host."""
         return without_denied(fields, self.gating.hosts) if self.gating.hosts else fields
 
-    def on(self, path: str, view: Callable[[bytes | None], View]) -> Gating:
-        """The gating of the page at this path; `view` says in which words a page in a language speaks."""
-        return replace(self.gating, ask=lambda purposes, language: frame_page(view(language), purposes, path))
+    def on(self, answer: ResponseHead, path: str, view: Callable[[bytes | None], View]) -> Gating:
+        """The gating of the page at this path under this head; `view` says in which words a page in a language
+        speaks."""
+
+        def ask(purposes: tuple[str, ...], language: bytes | None) -> bytes:
+            return frame_page(view(language), purposes, path)
+
+        return replace(self.gating, ask=ask, settled=settled(type_of(answer)))
 
 
 def gating_of(policy: Policy, decision: Decision) -> PageGating | None:
@@ -63,6 +66,13 @@ def gating_of(policy: Policy, decision: Decision) -> PageGating | None:
     denied = [(host, one.purpose) for one in policy.vendors for host in one.hosts if not decision.allows(one.purpose)]
     allowed = [host for one in policy.vendors for host in one.hosts if decision.allows(one.purpose)]
     return PageGating(Gating(Hosts(denied, allowed), decision.allowed))
+
+
+def type_of(answer: ResponseHead) -> bytes:
+    """All that this head says of its type, as one field."""
+    if b"content-type" in answer.repeated:
+        return b",".join(answer.all(b"content-type"))
+    return answer.seen.get(b"content-type", b"")
 
 
 @lru_cache(maxsize=256)

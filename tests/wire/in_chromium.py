@@ -95,6 +95,24 @@ class Chromium:
             found |= self._calls(range(first, min(first + AT_ONCE, len(pages))), pages, scripting, kind)
         return found
 
+    def charsets(self, kinds: Sequence[str], body: bytes) -> list[str]:
+        """The encodings in which it reads these bytes, sent with each of these types."""
+        return [
+            one for first in range(0, len(kinds), AT_ONCE) for one in self._charsets(kinds[first:][:AT_ONCE], body)
+        ]
+
+    def _charsets(self, kinds: Sequence[str], body: bytes) -> list[str]:
+        site = self._site
+        site.pages = {f"/{number}": (body, kind) for number, kind in enumerate(kinds)}
+        frames = "".join(f'<iframe src="/{number}"></iframe>' for number in range(len(kinds)))
+        site.pages["/"] = (f"<!doctype html>{frames}".encode(), "text/html; charset=utf-8")
+        page = self._pages[True]
+        page.goto(f"http://127.0.0.1:{site.server_port}/", wait_until="load", timeout=20_000)
+        found: list[str] = page.evaluate(
+            "[...document.querySelectorAll('iframe')].map(f => f.contentDocument.characterSet)"
+        )
+        return found
+
     def _calls(self, numbers: range, pages: Sequence[bytes], scripting: bool, kind: str) -> set[int]:
         self._sink.called.clear()
         site = self._site

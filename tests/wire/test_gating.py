@@ -289,6 +289,7 @@ PIECES = st.one_of(
     st.sampled_from(
         [b"data-consent=video ", b"type=text/plain", b"{u}", b"//cdn.v.test", b"data-src=", b"<p ", b">"]
     ),
+    st.sampled_from([b"\x1b$B", b"\x1b(B", b"!'"]),
     st.binary(max_size=4),
 )
 
@@ -381,6 +382,26 @@ def test_a_tag_is_edited_to_its_end_where_anything_may_be_one(tag: bytes, comes:
     page = b"<select><style>" + tag
     for chunks in ([page], one_by_one(page), *([page[:cut], page[cut:]] for cut in range(1, len(page)))):
         assert gated(page, chunks) == b"<select><style>" + comes.replace(b"~", b"data-consent-")
+
+
+HIDDEN = b"<style>a{}\x1b$B</style>\x1b(B<!-- */</style><img src=//cdn.v.test>"
+
+
+@pytest.mark.parametrize("opening", [b"", b"<p lang=ja>"])
+def test_from_an_escape_on_anything_may_be_a_tag_unless_it_is_settled_what_a_page_is(opening: bytes) -> None:
+    page = opening + HIDDEN
+    comes = page.replace(b"src", b"data-consent-src")
+    for chunks in ([page], one_by_one(page)):
+        assert gated(page, chunks) == comes
+        assert gated(page, chunks, replace(GATING, settled=True)) == page
+    assert gated(b"\xef\xbb\xbf" + page) == b"\xef\xbb\xbf" + page
+
+
+def test_a_tag_in_another_alphabet_does_nothing_where_something_is_denied() -> None:
+    page = b"<p>\x1b$B!'\x1b(B<img alt='\x1b$B!'\x1b(B' src=//cdn.v.test><b>"
+    for chunks in ([page], one_by_one(page)):
+        assert gated(page, chunks) == page.replace(b"<img", b"<consent-img")
+        assert gated(page, chunks, NOTHING_DENIED) == page
 
 
 def test_a_tag_that_does_not_end_becomes_one_that_does_nothing() -> None:

@@ -42,7 +42,7 @@ def test_every_known_way_is_one_and_is_closed(browser: Chromium) -> None:
     pages = [way.format(u=f"http://{host(n)}/a").encode() for n, way in enumerate(strange_pages.LOADS.values())]
     assert browser.calls([gated(page) for page in pages]) == set()
     assert browser.calls([gated(page) for page in pages], scripting=False) == set()
-    called = browser.calls(pages)
+    called = browser.calls(pages) | browser.calls(pages)  # a busy machine is late for some
     assert [name for n, name in enumerate(strange_pages.LOADS) if n not in called and name not in SELDOM] == []
 
 

@@ -73,11 +73,12 @@ _PIECES = re.compile(r"[\s,;]+")
 @dataclass(frozen=True, slots=True)
 class Gating:
     """What one decision lets run on a page: the hosts that it denies, the purposes that it allows, and `ask`, where
-    frames say why they are empty."""
+    frames say why they are empty. `settled`: the page is in a coding that keeps ASCII, whatever it says itself."""
 
     hosts: Hosts
     allowed: frozenset[str]
     ask: Ask | None = None
+    settled: bool = False
 
     def edits(
         self,

@@ -25,23 +25,6 @@ Markup = bytes | Callable[[bytes | None], bytes]
 LONGEST_HTML_TAG: Final = 4096
 """Bytes of the `<html>` start tag that are waited for."""
 
-_OTHER_ALPHABETS = re.compile(
-    r"utf-?16|utf-?32|utf-?7|ucs-?[24]|iso-10646|(cs)?unicode(fe|ff|$)|(cs)?iso-?2022|hz-gb|ebcdic|replacement"
-)
-_CHARSET = re.compile(rb";[\t\n\r ]*charset[\t ]*=[\t ]*\"?[\t ]*([^\t\n\r ;\"]*)", re.IGNORECASE)
-
-
-def insertable(content_type: bytes) -> bool:
-    """Whether a page of this Content-Type can be scanned as bytes: HTML (not XHTML) in a coding that keeps ASCII.
-
-    ISO-2022 and HZ are out too: their multi-byte characters contain the bytes of `<` and `>`.
-    """
-    media = content_type.partition(b";")[0].strip().lower()
-    if media != b"text/html":
-        return False
-    charsets = (found.decode("latin-1").lower() for found in _CHARSET.findall(content_type))
-    return not any(_OTHER_ALPHABETS.match(charset) for charset in charsets)
-
 
 class _State(Enum):
     START = auto()

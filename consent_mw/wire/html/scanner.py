@@ -4,6 +4,7 @@ Rule: every byte goes out unchanged and in order, but for the edits of a tag or 
 Rule: what is held back is bounded: a tag that has not ended, the few bytes that tell how to read on.
 Rule: where browsers could read on in different ways, whatever looks like a tag is edited as if it were one; only
     there can text be changed that is none.
+Rule: where an escape may begin another alphabet, whatever looks like a tag from there on is edited as if it were one.
 Rule: a tag that is too long to be held is made an element that does nothing.
 Source: WHATWG HTML 13.2.5.
 """
@@ -56,6 +57,7 @@ _WIDE: Final = (
     (b"\0<\0?", "utf-16-be"),
     (b"<\0?\0", "utf-16-le"),
 )
+_UTF8_MARK: Final = b"\xef\xbb\xbf"
 _LONGEST_MARK: Final = 4
 
 
@@ -73,6 +75,7 @@ class PageGate:
         self._gating = gating
         self._depth = depth
         self._plain = bool(gating.hosts)
+        self._settled = gating.settled
         self._state = _State.MARKUP
         self._nesting = Nesting()
         self._language: bytes | None = None
@@ -115,12 +118,23 @@ class PageGate:
         self._began = True
         self._held = []
         coding = next((name for mark, name in _WIDE if first.startswith(mark)), "")
+        self._settled = self._settled or bool(coding) or first.startswith(_UTF8_MARK)
         if not coding:
             return self._fed(first)
         self._wide = _Wide(coding)
         return self.feed(first)
 
     def _fed(self, chunk: bytes) -> bytes:
+        if self._settled or b"\x1b" not in chunk:
+            return self._read_on(chunk)
+        at = chunk.index(b"\x1b")
+        before = self._read_on(chunk[:at])
+        self._settled = True
+        self._in_tag = False
+        self._anything_from(0)
+        return before + self._read_on(chunk[at:])
+
+    def _read_on(self, chunk: bytes) -> bytes:
         if self._held:
             self._held.append(chunk)
             self._waiting += len(chunk)
@@ -291,7 +305,7 @@ class PageGate:
     def _within(self, page: bytes) -> bytes:
         if self._depth >= DEEPEST:
             return b""
-        gate = PageGate(replace(self._gating, ask=None), self._depth + 1)
+        gate = PageGate(replace(self._gating, ask=None, settled=True), self._depth + 1)
         return gate.feed(page) + gate.finish()
 
     def _too_long(self, data: bytes, start: int) -> int:

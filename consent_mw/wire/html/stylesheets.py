@@ -20,6 +20,7 @@ NOWHERE: Final = b"about:invalid#"
 LONGEST: Final = 512
 """Bytes of an address by which its host must be told."""
 
+_ESC: Final = 0x1B
 _BEGINS = re.compile(rb"[\"'(][\t\n\f\r ]{0,64}+(?=[/\\]|[hHwW][tTsS\t\\])")
 _BEGINS_WRITTEN = re.compile(rb"[\"'(;][\t\n\f\r ]{0,64}+(?=[/\\&]|[hHwW][tTsS\t\\&])")
 _OPENS = re.compile(rb"[\"'(;][\t\n\f\r ]{0,64}+")
@@ -35,7 +36,10 @@ def denied_at(css: bytes, hosts: Hosts, at: int, until: int, *, written: bool = 
         if _compared(css, at, found.start()) < found.start():
             continue
         address = _ADDRESS.match(css, begins, min(until, begins + LONGEST))
-        if address is not None and any(map(hosts.denier, _readings(address[0], written=written))):
+        if address is None:
+            continue
+        # In another alphabet an escape is part of no address, and in ASCII no address has one.
+        if _ESC in address[0] or any(map(hosts.denier, _readings(address[0], written=written))):
             yield begins
 
 

@@ -8,18 +8,18 @@ Rule: no key is in an argument, a message to people or a metric.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
 from consent_mw.asgi.gate import ledger_book, vendor_key
 from consent_mw.core.policy import Policy
-from consent_mw.errors import ConsentError, KeysError, PolicyError, ServeError, StoreError
+from consent_mw.errors import ConsentError, KeysError, PolicyError, ServeError, Severity, StoreError
 from consent_mw.sidecar.settings import Settings
 from consent_mw.wire.token import Keyring, parse_keys
 from consent_mw.world.certificates import Certificates
 from consent_mw.world.geo import BUILTIN, Locator
-from consent_mw.world.policy_file import read_policy, read_policy_bytes
+from consent_mw.world.policy_file import Reading, read_policy, read_policy_bytes
 from consent_mw.world.store import open_store, without_password
 from consent_mw.world.watch import Look, look
 
@@ -82,7 +82,7 @@ def read_configuration(settings: Settings) -> tuple[Configuration | None, list[C
     else:
         # What the policy names is known only now; what was seen before stands, so that no change is overlooked.
         seen = tuple({one[0]: one for one in (*look(_files_of(settings, reading.policy)), *seen)}.values())
-        problems += _missing_vendor_keys(reading.policy)
+        problems += _missing_texts(reading) + _missing_vendor_keys(reading.policy)
         problems += [ServeError(one) for one in Locator(reading.policy.geo.databases).problems]
     if keyring is None or reading.policy is None or problems:
         return None, problems
@@ -130,6 +130,15 @@ def _files_of(settings: Settings, policy: Policy | None = None) -> list[str]:
     if policy is not None:
         named += [policy.site.texts, *(one for one in policy.geo.databases if one != BUILTIN)]
     return [one for one in named if one]
+
+
+def _missing_texts(reading: Reading) -> list[ConsentError]:
+    """A file of texts that is not there. `check` warns of it; served, a site's words must not turn into ours."""
+    policy = reading.policy
+    if policy is None or not policy.site.texts or Path(policy.site.texts).is_file():
+        return []
+    missing = (one for one in reading.problems if one.code == "missing-file")
+    return [PolicyError(tuple(replace(one, severity=Severity.ERROR) for one in missing))]
 
 
 def _missing_vendor_keys(policy: Policy) -> list[ConsentError]:

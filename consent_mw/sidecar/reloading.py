@@ -10,7 +10,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from consent_mw.errors import ServeError
+from consent_mw.errors import PolicyError, ServeError
 from consent_mw.sidecar.configuration import Configuration, configure
 from consent_mw.sidecar.crew import Crew
 from consent_mw.sidecar.settings import Settings
@@ -31,6 +31,7 @@ class Reloading:
         self._crew = crew
         self._notifier = notifier
         self._one = asyncio.Lock()
+        self._faulty: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:
@@ -39,7 +40,7 @@ class Reloading:
 
     def files(self) -> list[str]:
         """Every file whose change asks for a reload."""
-        return self.configuration.files(self._settings)
+        return [*self.configuration.files(self._settings), *self._faulty]
 
     async def reload(self) -> None:
         """Reload. Raises ConsentError or OSError, and changes nothing, where something is not sound."""
@@ -49,15 +50,23 @@ class Reloading:
             try:
                 configuration = await asyncio.to_thread(_read_again, self._settings)
                 await self._crew.adopt(configuration)
-            except BaseException:
+            except BaseException as error:
                 self.failed += 1
+                self._look_also_at(error)
                 raise
             else:
                 self.configuration = configuration
+                self._faulty = ()
                 self.seen = configuration.seen
                 self.done += 1
             finally:
                 self._notifier.ready(self.status)
+
+    def _look_also_at(self, error: BaseException) -> None:
+        """A file that was read in vain may be one that only the refused policy names; mending it is a change."""
+        told = {one.place.file for one in error.problems} if isinstance(error, PolicyError) else set()
+        self._faulty = tuple(sorted(told - set(self.configuration.files(self._settings))))
+        self.seen = tuple(sorted({*self.seen, *look(self._faulty)}))
 
     async def reload_aloud(self) -> None:
         """Reload where there is nobody to answer but the log."""

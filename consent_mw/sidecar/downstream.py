@@ -17,9 +17,11 @@ from consent_mw.sidecar.admission import Admission, target_of
 from consent_mw.sidecar.h2_connection import PREFACE, H2Client
 from consent_mw.sidecar.outlet import Http1Outlet, phrase
 from consent_mw.sidecar.passage import Passage
+from consent_mw.sidecar.plain import refusing
 from consent_mw.sidecar.plane import Plane
-from consent_mw.sidecar.relay import METHODS, Relay
+from consent_mw.sidecar.relay import Relay
 from consent_mw.wire.body import MalformedBodyError, RequestBody, body_of
+from consent_mw.wire.fields import render
 from consent_mw.wire.request_head import LONGEST_HEAD, LONGEST_TARGET, Refusal, RequestHead, read_head
 
 HEAD_WITHIN = 10.0
@@ -382,9 +384,6 @@ class Client(asyncio.Protocol):
         if opened:
             self.abort(reset=True)
             return
-        text = refusal.sentence.encode() + b"\n"
-        lines = b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
-        allow = b"Allow: " + METHODS + b"\r\n" if refusal.status == 405 else b""
-        head = lines % (refusal.status, phrase(refusal.status), len(text)) + allow
-        self.write(head + b"Cache-Control: no-store\r\nConnection: close\r\n\r\n" + text)
+        fields, text = refusing(refusal, (b"Connection", b"close"))
+        self.write(render(b"HTTP/1.1 %d %b" % (refusal.status, phrase(refusal.status)), fields) + text)
         self.finish(linger=True)

@@ -164,3 +164,18 @@ def loops(seen: dict[bytes, bytes], repeated: dict[bytes, list[bytes]]) -> bool:
     """Whether this request has been through here already, too often to be a chain (RFC 9110 7.6.3)."""
     via = seen.get(b"via")
     return via is not None and b",".join(repeated.get(b"via") or [via]).count(b"consent_mw") >= 3
+
+
+def last_hop(head: RequestHead) -> bool:
+    """Whether this request shall go no further than here; if it may, this hop is counted (RFC 9110 7.6.2)."""
+    said = head.seen[b"max-forwards"]
+    if not said.isdigit() or len(said) > 9:
+        return False
+    if int(said) == 0:
+        return True
+    counted = b"%d" % (int(said) - 1)
+    head.fields = [
+        request_field(line[: len(lower)], counted) if lower == b"max-forwards" else (lower, value, line, level)
+        for lower, value, line, level in head.fields
+    ]
+    return False

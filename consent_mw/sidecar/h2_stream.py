@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from consent_mw.sidecar.admission import Admission, target_of
 from consent_mw.sidecar.h2_engine import Code
 from consent_mw.sidecar.h2_outlet import Http2Outlet
-from consent_mw.sidecar.relay import METHODS, Relay
+from consent_mw.sidecar.plain import refusing
+from consent_mw.sidecar.relay import Relay
 from consent_mw.wire.h2_request import Pairs, line_and_block, read_pairs, trailer_lines
 from consent_mw.wire.request_head import Refusal, RequestHead
 
@@ -211,15 +212,9 @@ class Stream:
 
     def _refuse(self, refusal: Refusal) -> None:
         self.plane.meters.refused += 1
-        text = refusal.sentence.encode() + b"\n"
-        fields = [
-            (b":status", b"%d" % refusal.status),
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(text)),
-            (b"cache-control", b"no-store"),
-        ]
-        if refusal.status == 405:
-            fields.append((b"allow", METHODS))
-        self.answer(fields, ended=False)
+        fields, text = refusing(refusal)
+        self.answer(
+            [(b":status", b"%d" % refusal.status), *((lower, value) for lower, value, _, _ in fields)], ended=False
+        )
         self.send(text, ended=True)
         self._finish()

@@ -15,7 +15,8 @@ from consent_mw.asgi.exchange import Reply
 from consent_mw.asgi.reporting import is_seen
 from consent_mw.sidecar.admission import Admission, target_of
 from consent_mw.sidecar.outlet import AGAIN, Framed
-from consent_mw.sidecar.relay import FIRST_BYTE_WITHIN, Relay
+from consent_mw.sidecar.relay import Relay
+from consent_mw.sidecar.uplink import FIRST_BYTE_WITHIN
 from consent_mw.wire.response_head import ResponseHead
 
 if TYPE_CHECKING:

@@ -42,7 +42,9 @@ CONSTANTS = {
         "BODY_IDLE": SHORT,
         "LINGERS": SHORT,
     },
-    "consent_mw.sidecar.relay": {"FIRST_BYTE_WITHIN": SHORT, "ANSWER_IDLE": SHORT, "TUNNEL_IDLE": SHORT},
+    "consent_mw.sidecar.uplink": {"FIRST_BYTE_WITHIN": SHORT},
+    "consent_mw.sidecar.answer": {"FIRST_BYTE_WITHIN": SHORT, "ANSWER_IDLE": SHORT, "TUNNEL_IDLE": SHORT},
+    "consent_mw.sidecar.relay": {"FIRST_BYTE_WITHIN": SHORT, "ANSWER_IDLE": SHORT},
     "consent_mw.world.upstream.pool": {"CONNECT_WITHIN": SHORT, "IDLE_KEPT": SHORT},
 }
 GET = b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from consent_mw.asgi.gate import Gate
-from consent_mw.sidecar import h2_connection, h2_stream, relay
+from consent_mw.sidecar import h2_connection, h2_stream, uplink
 from consent_mw.sidecar.downstream import Client
 from consent_mw.sidecar.plane import Plane
 from consent_mw.wire.token import parse_keys
@@ -116,7 +116,7 @@ def test_a_body_that_does_not_come_is_told_and_costs_only_its_stream(
 def test_a_site_that_does_not_answer_costs_only_its_stream(
     tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "FIRST_BYTE_WITHIN", SOON)
+    monkeypatch.setattr(uplink, "FIRST_BYTE_WITHIN", SOON)
     go = threading.Event()
 
     def answer(peer: socket.socket, head: bytes) -> None:

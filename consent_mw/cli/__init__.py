@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from consent_mw.errors import ConsentError
+from consent_mw.errors import ConsentError, PolicyError, Severity
 
 VERBS = {
     "check": "Tell every mistake in a policy file.",
@@ -99,16 +99,35 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = verbs.main(list(arguments), prog_name="consent-mw", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        return 2
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(error.ctx.get_usage(), err=True)
+        return cannot_run(_in_house_style(error.format_message()))
     except click.Abort:
         return 130
     except ConsentError as error:
-        return cannot_run(str(error))
+        return refused(error)
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
         return cannot_run(f"{named}{(error.strerror or str(error)).lower()}")
     return code if isinstance(code, int) else 0
+
+
+def refused(error: ConsentError) -> int:
+    """Say why a verb cannot run, of a policy with every mistake in it; the exit code for that."""
+    if not isinstance(error, PolicyError):
+        return cannot_run(str(error))
+    number = sum(one.severity is Severity.ERROR for one in error.problems)
+    if number == 1 == len(error.problems):
+        return cannot_run(str(error))
+    click.echo(str(error), err=True)
+    file = error.problems[0].place.file
+    return cannot_run(f"`{file}` has {number} error{'s' * (number != 1)}; `consent-mw check` shows the lines")
+
+
+def _in_house_style(sentence: str) -> str:
+    """What click says, as everything else is said: it begins sentences with a capital, and closes them."""
+    words = sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence
+    return words.removesuffix(".")
 
 
 def cannot_run(sentence: str) -> int:

@@ -1,6 +1,6 @@
 """`check`: tell every mistake in a policy file, as compilers do, or as JSON, SARIF or for GitHub.
 
-Rule: exit 1 where there are errors, with `--strict` also for warnings; 2 where there is no file to read.
+Rule: exit 1 where there are errors, with `--strict` also for warnings; 2 where there is no text to read.
 Rule: cases that stand beside the policy are looked at for rules that none of them is about.
 """
 
@@ -24,7 +24,7 @@ from consent_mw.core.schema import policy_schema
 from consent_mw.errors import Problem, Severity
 from consent_mw.world.policy_file import Reading, read_cases, read_policy
 
-UNREADABLE = frozenset({"no-such-file", "unreadable-file"})
+UNREADABLE = frozenset({"no-such-file", "unreadable-file", "file-too-large", "not-utf-8"})
 """Codes that mean there was nothing to check."""
 
 FORMATS = ["text", "json", "sarif", "github"]

@@ -29,7 +29,7 @@ from consent_mw.core.policy import Policy
 from consent_mw.core.regions import COUNTRIES
 from consent_mw.core.terms import Whereabouts
 from consent_mw.core.whereabouts import SOMEWHERE_IN_EU, Location, Settled, settle
-from consent_mw.errors import PolicyError
+from consent_mw.errors import PolicyError, ServeError
 from consent_mw.wire.address import Trust, client_address
 from consent_mw.wire.cookies import pieces_named, split_cookies
 from consent_mw.wire.industry import refusals
@@ -101,6 +101,14 @@ def policy_of(file: str) -> Policy:
     return reading.policy
 
 
+def locator_of(policy: Policy) -> Locator:
+    """The databases of this policy. Raises ServeError where one cannot be used, as `serve` would."""
+    locator = Locator(policy.geo.databases)
+    if locator.problems:
+        raise ServeError("; ".join(locator.problems))
+    return locator
+
+
 def _place(policy: Policy, ip: str | None, country: str | None, sent: Headers) -> Settled:
     """Where the request comes from: the country, or the address as the sidecar reads it from peer and headers."""
     if ip is not None and country is not None:
@@ -110,7 +118,8 @@ def _place(policy: Policy, ip: str | None, country: str | None, sent: Headers) -
     trust = Trust(policy.client_address.trusted, policy.client_address.header)
     client = client_address(sent, ip or "", trust)
     readable = client.readable and (ip is None or client.address is not None)
-    return settle(Locator(policy.geo.databases).locate(client.address), readable, policy)
+    located = locator_of(policy).locate(client.address) if client.address is not None else ()
+    return settle(located, readable, policy)
 
 
 def _logged(line: str) -> LogLine:

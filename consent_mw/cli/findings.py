@@ -12,6 +12,11 @@ from consent_mw.core.compiler.codes import CODES
 from consent_mw.errors import Label, Place, Problem, Severity
 from consent_mw.world.policy_file import Reading
 
+LONGEST_SHOWN = 160
+"""Characters of a source line that are shown; of a longer one, those around what is wrong."""
+
+BEFORE = 60
+
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
@@ -101,10 +106,15 @@ def _quoted(label: Label, lines: Sequence[str], margin: str, mark: str) -> str:
     if not 0 < number <= len(lines) or not any(lines):
         return ""
     line = lines[number - 1].rstrip("\r").replace("\t", " ")
-    shown = "".join(char if char.isprintable() else "\ufffd" for char in line)
-    before = _width(shown[: label.place.column - 1])
-    marks = _width(shown[label.place.column - 1 : label.place.column - 1 + label.length])
+    begin = label.place.column - 1
+    cut = max(begin - BEFORE, 0) if len(line) > LONGEST_SHOWN else 0
+    rest = line[cut : cut + LONGEST_SHOWN]
+    shown = "".join(char if char.isprintable() else "\ufffd" for char in rest)
+    dots, more = "…" if cut else "", "…" if len(line) > cut + LONGEST_SHOWN else ""
+    before = len(dots) + _width(shown[: begin - cut])
+    marks = _width(shown[begin - cut : begin - cut + label.length])
     under = f"{' ' * before}{mark * max(marks, 1)} {label.text}".rstrip()
+    shown = f"{dots}{shown}{more}"
     return f"{margin} |\n{number:>{len(margin)}} | {shown}\n{margin} | {under}"
 
 

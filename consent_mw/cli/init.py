@@ -7,6 +7,8 @@ Rule: a file that is there is never written over without `--force`.
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import re
 import time
@@ -14,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import click
@@ -233,7 +236,8 @@ def _visit(url: str, seen: Seen) -> None:
 def _read(source: str, seen: Seen, own: str) -> None:
     with opened(source) as stream:
         head = stream.read(LARGEST)
-        asked = read_har(head) if head.lstrip()[:1] == b"{" else None
+        archive = head.lstrip()[:1] == b"{"
+        asked = read_har(head) if archive and len(head) < LARGEST else None
         if asked is not None:
             # The site is the one that was asked first, where nobody said.
             own = own if any(one.host == own for one in asked) else (asked[0].host if asked else own)
@@ -243,23 +247,33 @@ def _read(source: str, seen: Seen, own: str) -> None:
                     _note_set([line.encode("latin-1", "replace") for line in one.set], seen)
                 _note_host(one.host, own, seen)
             return
-    _read_log(source, seen)
+        if len(head) < LARGEST:
+            stream = io.BytesIO(head)
+        elif stream.seekable():
+            stream.seek(0)
+        else:
+            raise click.ClickException(f"{source} is a pipe with more than {LARGEST >> 20} MiB: save it to a file")
+        if _read_log(source, stream, seen):
+            return
+    larger = f", or an archive of more than {LARGEST >> 20} MiB" if archive and len(head) == LARGEST else ""
+    raise click.ClickException(f"{source} is neither a HAR file nor an access log that is known here{larger}")
 
 
-def _read_log(source: str, seen: Seen) -> None:
+def _read_log(source: str, stream: BinaryIO | gzip.GzipFile, seen: Seen) -> bool:
+    """Note the cookies of this log; whether it is one."""
     known = 0
-    with opened(source) as stream:
-        for line in lines_of(stream):
-            read = read_log_line(line)
-            if read is None:
-                continue
-            known += 1
-            held = split_cookies([value for name, value in read.headers if name == b"cookie"])
-            seen.add_sent(one.name.decode("latin-1") for one in held if one.name)
+    for line in lines_of(stream):
+        read = read_log_line(line)
+        if read is None:
+            continue
+        known += 1
+        held = split_cookies([value for name, value in read.headers if name == b"cookie"])
+        seen.add_sent(one.name.decode("latin-1") for one in held if one.name)
     if not known:
-        raise click.ClickException(f"{source} is neither a HAR file nor an access log that is known here")
+        return False
     if not seen.sent and not seen.set:
         raise click.ClickException(f"{source} has no cookies: a log needs a member with the Cookie field")
+    return True
 
 
 def _note_set(lines: Sequence[bytes], seen: Seen) -> None:

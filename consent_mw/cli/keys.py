@@ -10,12 +10,15 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import click
 
 from consent_mw.errors import KeysError
 from consent_mw.wire.receipts import verify as verified
+from consent_mw.world.policy_file import read_bounded
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes of a download, and of a file of keys, that are read."""
 
 KEY_BYTES = 32
 """Random bytes in a key."""
@@ -85,12 +88,18 @@ def _sentence(claims: Mapping[str, object] | None) -> str:
 
 
 def _text(file: str) -> str:
-    if file == "-":
-        return sys.stdin.read()
     try:
-        return Path(file).read_text("utf-8")
+        data = sys.stdin.buffer.read(LARGEST + 1) if file == "-" else read_bounded(file, LARGEST + 1)
+        if len(data) > LARGEST:
+            raise KeysError(f"`{file}` is larger than {LARGEST >> 20} MiB")
+        text = data.decode("utf-8")
+    except OSError as error:
+        raise KeysError(f"`{file}` cannot be read: {(error.strerror or str(error)).lower()}") from None
     except ValueError:
         raise KeysError(f"`{file}` is not text") from None
+    if "\0" in text:
+        raise KeysError(f"`{file}` is not text")
+    return text
 
 
 def _json(file: str, text: str) -> object:

@@ -11,12 +11,12 @@ import json
 import os
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import BinaryIO
 
 import click
@@ -24,7 +24,7 @@ import click
 from consent_mw.asgi.jar import fill
 from consent_mw.asgi.ruleset import Route, Ruleset
 from consent_mw.asgi.tokens import Tokens
-from consent_mw.cli.explain import policy_of
+from consent_mw.cli.explain import locator_of, policy_of
 from consent_mw.core.consent import NO_CONSENT, Consent
 from consent_mw.core.policy import DAY, Policy
 from consent_mw.core.replay import Changed, Sort, Tally, compare, tally
@@ -34,7 +34,7 @@ from consent_mw.wire.cookies import pieces_named
 from consent_mw.wire.log_line import LONGEST_LINE, LogLine, read_log_line
 from consent_mw.wire.signals import read_dnt, read_gpc
 from consent_mw.wire.token import parse_keys
-from consent_mw.world.geo import Locator
+from consent_mw.world.policy_file import open_stream
 
 TOLD_EVERY = 50_000
 """Lines after which progress is told on a terminal."""
@@ -89,7 +89,7 @@ class Reader:
         self._count = count
         self._rules = rules
         self._tokens = _tokens()
-        self._locator = Locator(policy.geo.databases)
+        self._locator = locator_of(policy)
         self._place = lru_cache(PLACES_KEPT)(self._look_up)
         self._plain = lru_cache(PLACES_KEPT)(partial(self._sort, headers=()))
 
@@ -167,28 +167,28 @@ def opened(log: str) -> Iterator[BinaryIO | gzip.GzipFile]:
     if log == "-":
         yield sys.stdin.buffer
         return
-    if "\0" in log:
-        raise click.ClickException("a file's name holds no NUL")
-    with Path(log).open("rb") as raw:
-        if raw.peek(2)[:2] == b"\x1f\x8b":
-            yield gzip.open(raw, "rb")  # noqa: SIM115  it closes nothing beside its own state
-            return
-        yield raw
+    try:
+        raw = open_stream(log)
+    except (OSError, ValueError) as error:
+        raise _unreadable(log, error) from None
+    with raw:
+        try:
+            yield gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
+        except (OSError, EOFError, zlib.error) as error:
+            raise _unreadable(log, error) from None
+
+
+def _unreadable(log: str, error: Exception) -> click.ClickException:
+    reason = (getattr(error, "strerror", None) or str(error)).lower()
+    return click.ClickException(f"{log.replace(chr(0), chr(0xFFFD))} cannot be read: {reason}")
 
 
 def lines_of(stream: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
     """Lines, each cut at the longest that is read; what is beyond is skipped, so that no file needs memory."""
-    while line := _next(stream):
+    while line := stream.readline(LONGEST_LINE):
         yield line
         while line and not line.endswith(b"\n"):
-            line = _next(stream)
-
-
-def _next(stream: BinaryIO | gzip.GzipFile) -> bytes:
-    try:
-        return stream.readline(LONGEST_LINE)
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise click.ClickException(f"a compressed log is damaged: {error}") from None
+            line = stream.readline(LONGEST_LINE)
 
 
 def _progress(text: str) -> None:

@@ -17,7 +17,7 @@ import click
 import maxminddb
 
 from consent_mw.asgi.ruleset import CONSENT_COOKIES
-from consent_mw.cli.explain import policy_of
+from consent_mw.cli.explain import locator_of, policy_of
 from consent_mw.core.cases import Given, decision_of
 from consent_mw.core.policy import ANYWHERE, Jurisdiction, Policy
 from consent_mw.core.scan import Answered, Fault, Finding, Sighting, findings
@@ -54,6 +54,7 @@ def command(
 ) -> int:  # fmt: skip
     """Visit the site at URL and compare what a browser sees with the policy."""
     policy = policy_of(file)
+    locator_of(policy)
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise click.ClickException(f"`{url}` is not the URL of a site")

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import click
 
-from consent_mw.cli import cannot_run
+from consent_mw.cli import refused
 from consent_mw.errors import ConsentError, ServeError
 from consent_mw.sidecar.configuration import Configuration, problems_around, read_configuration
 from consent_mw.sidecar.loop import new_runner
@@ -138,7 +138,7 @@ def _cannot(problems: list[ConsentError], sockets: Sockets | None) -> int:
     """Tell every problem; the exit code for that."""
     if sockets is not None:
         sockets.close()
-    return max(cannot_run(str(one)) for one in problems)
+    return max(refused(one) for one in problems)
 
 
 def _tried(problems: list[ConsentError], otherwise: T, read: Callable[..., T], *values: object) -> T:

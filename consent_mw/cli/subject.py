@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, TypeVar
 
 import click
@@ -101,9 +100,7 @@ def erase(identity: str, url: str, keys_file: str, form: str) -> int:
 @contextmanager
 def _opened(url: str, keyring: Keyring) -> Iterator[Store]:
     """The store, which must be there already. Raises StoreError."""
-    file = url.removeprefix("sqlite:///")
-    if url != file and not Path(file).is_file():
-        raise StoreError(f"there is no store at `{file}`")
+    open_ledger(url).close()  # which makes nothing where there is nothing
     store = open_store(url, book=Book.of(keyring, os.environ.get("CONSENT_MW_LEDGER_KEY", "")))
     try:
         yield store

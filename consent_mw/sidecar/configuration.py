@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 from consent_mw.asgi.gate import ledger_book, vendor_key
 from consent_mw.core.policy import Policy
@@ -19,9 +20,12 @@ from consent_mw.sidecar.settings import Settings
 from consent_mw.wire.token import Keyring, parse_keys
 from consent_mw.world.certificates import Certificates
 from consent_mw.world.geo import BUILTIN, Locator
-from consent_mw.world.policy_file import Reading, read_policy, read_policy_bytes
+from consent_mw.world.policy_file import Reading, read_bounded, read_policy, read_policy_bytes
 from consent_mw.world.store import open_store, without_password
 from consent_mw.world.watch import Look, look
+
+LONGEST_KEYS: Final = 1_048_576
+"""Bytes of a file of keys that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,14 @@ def read_keys(file: str) -> Keyring:
             raise KeysError("no keys: set CONSENT_MW_KEYS or --keys-file (`consent-mw keys new` makes one)")
         return parse_keys(text)
     try:
-        return parse_keys(Path(file).read_text("utf-8"))
+        data = read_bounded(file, LONGEST_KEYS + 1)
+        if len(data) > LONGEST_KEYS:
+            raise KeysError("it is larger than 1 MiB, and so holds no keys")
+        return parse_keys(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise KeysError(f"--keys-file `{file}` cannot be read: it is not text") from None
     except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or "it is not text").lower()
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise KeysError(f"--keys-file `{file}` cannot be read: {reason}") from None
     except KeysError as error:
         raise KeysError(f"--keys-file `{file}`: {error}") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,9 @@ from cryptography import x509
 from consent_mw.errors import ServeError
 
 PROTOCOLS: Final = ("h2", "http/1.1")
+
+LARGEST: Final = 1_048_576
+"""Bytes of a file that are read."""
 
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """What TLS 1.2 may use: none of it is on the list of RFC 9113, Appendix A."""
@@ -100,6 +104,13 @@ def _require_open_key(file: str, content: bytes) -> None:
 
 def _read(option: str, file: str) -> bytes:
     try:
-        return Path(file).read_bytes()
+        # OpenSSL opens it again, which waits for ever at a pipe.
+        if stat.S_ISFIFO(Path(file).stat().st_mode):
+            raise OSError("it is a pipe, and would be read twice")
+        with Path(file).open("rb") as stream:
+            found = stream.read(LARGEST + 1)
+        if len(found) > LARGEST:
+            raise OSError("it is larger than 1 MiB")
+        return found
     except OSError as error:
         raise ServeError(f"{option} `{file}` cannot be read: {(error.strerror or str(error)).lower()}") from None

@@ -7,6 +7,7 @@ Rule: the operator's file is copied before it is mapped: truncating a mapped fil
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import stat
@@ -36,6 +37,12 @@ _RENAMED = {"UK": "GB", "EL": "GR", "FX": "FR"}
 """Codes in use beside ISO 3166-1's own for the same country (the EU's, and an older ISO one)."""
 
 _REGION = re.compile(r"[A-Z0-9]{1,3}")
+
+_MARKER = b"\xab\xcd\xefMaxMind.com"
+"""What stands before the metadata of a database (MaxMind DB 2.0), and the bytes at its end that it is in."""
+
+_METADATA_WITHIN = 131_072
+_NO_DATABASE = "it is not a MaxMind DB file, or it is damaged"
 
 _DAMAGED = (
     maxminddb.InvalidDatabaseError,
@@ -97,6 +104,7 @@ class _Database:
         if not stat.S_ISREG(path.stat().st_mode):
             raise OSError("it is not a regular file")  # opening a pipe would wait for ever
         with path.open("rb") as original:
+            _require_marker(original)
             reader = _private_reader(original)
         self.version = reader.metadata().ip_version
         self.reader: _Reader = reader
@@ -120,12 +128,21 @@ def _text_of(address: IpAddress) -> str | IpAddress:
     return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
+def _require_marker(original: BinaryIO) -> None:
+    """Raise ValueError where what ends every such file is missing: what is no database is not copied."""
+    size = original.seek(0, os.SEEK_END)
+    original.seek(max(size - _METADATA_WITHIN, 0))
+    if _MARKER not in original.read():
+        raise ValueError(_NO_DATABASE)
+    original.seek(0)
+
+
 def _private_reader(original: BinaryIO) -> maxminddb.Reader:
     """A reader over a copy that only this process has, mapped where that is possible, else in memory (slower)."""
     try:
         return _mapped_copy(original)
     except maxminddb.InvalidDatabaseError:
-        raise ValueError("it is not a MaxMind DB file, or it is damaged") from None
+        raise ValueError(_NO_DATABASE) from None
     except OSError:  # no writable temporary directory, or no room there
         original.seek(0)
         return maxminddb.open_database(original, maxminddb.MODE_FD)

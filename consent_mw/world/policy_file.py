@@ -7,12 +7,15 @@ Rule: the environment and other files are looked at here, and are worth warnings
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import select
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
+from io import BufferedReader
 from pathlib import Path
 
 from consent_mw.core.cases import Case
@@ -29,6 +32,9 @@ MAX_BYTES = 1_048_576
 
 BUILTIN = "builtin"
 """The name of the location database that comes along."""
+
+WRITTEN_WITHIN = 2.0
+"""Seconds that a pipe is waited for until somebody writes into it."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CHECK_PATH = "check the path; it starts at the folder that the command runs in"
@@ -59,7 +65,7 @@ def read_policy(path: str | os.PathLike[str]) -> Reading:
     """What this file says, mistakes included. Never raises for what is in the file or for its absence."""
     file = os.fspath(path)
     try:
-        data = _bytes_of(file)
+        data = read_bounded(file, MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         return _failed(_problem_of(error, file))
     return read_policy_bytes(data, file)
@@ -70,7 +76,7 @@ def read_policy_bytes(data: bytes, path: str | os.PathLike[str]) -> Reading:
     file = os.fspath(path)
     text = _text_of(data, file)
     if isinstance(text, Problem):
-        return _failed(text)
+        return replace(_failed(text), source=_shown_of(data, text))
     return replace(_parse(text, file, Path(file).absolute().parent, digest_of(data)), data=data)
 
 
@@ -91,18 +97,57 @@ def read_cases(path: str | os.PathLike[str], policy: Policy) -> CasesReading:
     """The cases in this file, for this policy. Never raises for what is in the file or for its absence."""
     file = os.fspath(path)
     try:
-        data = _bytes_of(file)
+        data = read_bounded(file, MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         return CasesReading((), _failed(_problem_of(error, file, "file of cases")))
     text = _text_of(data, file, "file of cases")
     if isinstance(text, Problem):
-        return CasesReading((), replace(_failed(text), source=data.decode("utf-8", "replace")))
+        return CasesReading((), replace(_failed(text), source=_shown_of(data, text)))
     source = text.removeprefix("\ufeff")
     document = parse_toml(source, file, digest_of(data))
     if isinstance(document, Problem):
         return CasesReading((), Reading(None, (document,), source))
     book = compile_cases(document, policy)
     return CasesReading(book.cases, Reading(policy, book.problems, source))
+
+
+def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
+    """The first `limit` bytes of this file, which may be a pipe, as a shell's `<(...)` gives. Raises OSError with a
+    reason in words, or ValueError for an impossible name."""
+    with open_stream(path) as stream:
+        return stream.read(limit)
+
+
+def open_stream(path: str | os.PathLike[str]) -> BufferedReader:
+    """This file, or this pipe if somebody writes into it. Raises as `read_bounded`."""
+    # A device may never end, and opening a pipe waits for whoever writes.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    stream = os.fdopen(descriptor, "rb")
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+            raise OSError("is neither a file nor a pipe")
+        if stat.S_ISFIFO(mode) and not _is_written(descriptor):
+            raise OSError("is a pipe that nobody writes into")
+        os.set_blocking(descriptor, True)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _is_written(pipe: int) -> bool:
+    waiting = select.poll()
+    waiting.register(pipe, select.POLLIN)
+    if waiting.poll(WRITTEN_WITHIN * 1000):
+        return True
+    try:
+        os.read(pipe, 1)
+    except BlockingIOError:
+        return True  # somebody holds its other end, and takes long
+    return False
 
 
 def profile_names() -> tuple[str, ...]:
@@ -151,14 +196,14 @@ def _with_texts(policy: Policy, shown: str) -> tuple[Policy | None, str, tuple[P
     """The policy with the site's own words, their text, and what is wrong with them: in a file that is told of as
     `shown`. A file that is not there is told of elsewhere, and changes nothing."""
     try:
-        data = _bytes_of(policy.site.texts)
+        data = read_bounded(policy.site.texts, MAX_BYTES + 1)
     except FileNotFoundError:
         return policy, "", ()
     except (OSError, ValueError) as error:
         return None, "", (_problem_of(error, shown, "file of texts"),)
     text = _text_of(data, shown, "file of texts")
     if isinstance(text, Problem):
-        return None, "", (text,)
+        return None, _shown_of(data, text), (text,)
     text = text.removeprefix("\ufeff")
     document = parse_toml(text, shown, digest_of(data))
     if isinstance(document, Problem):
@@ -177,7 +222,9 @@ def _shown_beside(file: str, document: Document) -> str:
 
 def _text_of(data: bytes, file: str, what: str = "policy file") -> str | Problem:
     if len(data) > MAX_BYTES:
-        return _file_problem(file, "file-too-large", "is larger than 1 MiB", "a policy is shorter", what)
+        return _file_problem(file, "file-too-large", "is larger than 1 MiB", f"a {what} is shorter", what)
+    if b"\0" in data:
+        return _file_problem(file, "not-utf-8", "is not text: it holds NUL bytes", "name a text file", what)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -188,15 +235,9 @@ def _text_of(data: bytes, file: str, what: str = "policy file") -> str | Problem
         return Problem(Place(file, line, column), "not-utf-8", message, "save the file as UTF-8")
 
 
-def _bytes_of(file: str) -> bytes:
-    # A device may never end; a pipe is what a shell's `<(...)` gives.
-    mode = Path(file).stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError
-    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
-        raise OSError("is not a regular file")
-    with Path(file).open("rb") as stream:
-        return stream.read(MAX_BYTES + 1)
+def _shown_of(data: bytes, problem: Problem) -> str:
+    """The text to show a line of, where bytes are no text; nothing where there are no lines."""
+    return data.decode("utf-8", "replace") if problem.code == "not-utf-8" and b"\0" not in data else ""
 
 
 def _problem_of(error: Exception, file: str, what: str = "policy file") -> Problem:

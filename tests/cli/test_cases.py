@@ -70,10 +70,10 @@ def test_results_are_json_and_junit_too(capsys: pytest.CaptureFixture[str]) -> N
     [
         ("[[case]]\n", 1, "error[missing-key]"),
         ("[[case]", 1, "error[toml-syntax]"),
-        ("\0", 1, "error[toml-syntax]"),
+        ("\0", 2, "is not text"),
         ("", 1, "has no `[[case]]`"),
-        ("\udcff", 1, "error[not-utf-8]"),
-        ("x" * 2_000_000, 1, "error[file-too-large]"),
+        ("\udcff", 2, "error[not-utf-8]"),
+        ("x" * 2_000_000, 2, "error[file-too-large]"),
     ],
     ids=["no name", "syntax", "NUL", "empty", "not UTF-8", "too large"],
 )

@@ -30,7 +30,7 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
         (["check", "spec.toml", "--strict"], 1),
         (["check", "good_minimal.toml", "--strict"], 0),
         (["check", "many.toml"], 1),
-        (["check", "not_utf8.toml"], 1),
+        (["check", "not_utf8.toml"], 2),
         (["check", "gone.toml"], 2),
         (["check", "."], 2),
         (["check", "a\0b"], 2),
@@ -54,6 +54,46 @@ def test_a_verb_exits_as_the_contract_says(
 def test_check_prints_compiler_style_text(capsys: pytest.CaptureFixture[str]) -> None:
     run(["check", "many.toml"])
     assert capsys.readouterr().out == (POLICIES / "many.out").read_text(encoding="utf-8")
+
+
+def test_of_a_long_line_is_shown_what_is_around_the_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (POLICIES / "good_minimal.toml").read_text().replace("schema", f"x = [{'1, ' * 500}] # \nschema", 1)
+    (tmp_path / "p.toml").write_text(text.replace("[site]", f"[site] # {'a' * 200}\n{'b' * 90}_x = {'c' * 900}", 1))
+    assert run(["check", str(tmp_path / "p.toml")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    (quoted,) = (number for number, one in enumerate(lines) if "ccc" in one)
+    assert (len(lines[quoted]) < 180, lines[quoted][-1]) == (True, "…")
+    assert lines[quoted][lines[quoted + 1].index("^")] == "c"
+
+
+def test_an_unsound_policy_is_told_whole_by_the_verbs_that_need_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "--policy", "unknown_clause.toml"]) == 2
+    assert capsys.readouterr().err.startswith("consent-mw: unknown_clause.toml:26:11: error[unknown-clause]: ")
+    assert run(["explain", "--policy", "many.toml"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    number = sum(": error[" in one for one in told)
+    assert told[-1] == f"consent-mw: `many.toml` has {number} errors; `consent-mw check` shows the lines"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["check"], "missing argument 'FILE'"),
+        (["chek"], "no such command 'chek'"),
+        (["check", "--strickt", "x"], "no such option"),
+        (["replay", "--policy", "spec.toml"], "missing argument 'LOG...'"),
+        (["ledger", "list", "--limit", "0"], "invalid value for '--limit': 0 is not in the range x>=1"),
+    ],
+)
+def test_what_is_typed_wrongly_is_told_as_everything_else_is(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    usage, told = capsys.readouterr().err.splitlines()
+    assert usage.startswith("Usage: consent-mw")
+    assert told.startswith(f"consent-mw: {sentence}")
 
 
 def test_check_prints_every_problem_as_json_too(capsys: pytest.CaptureFixture[str]) -> None:

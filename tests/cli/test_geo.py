@@ -104,9 +104,9 @@ def test_why_a_database_cannot_be_had_or_used_is_told_in_words(
     with socket.create_server(("127.0.0.1", 0)) as once:
         url = f"http://127.0.0.1:{once.getsockname()[1]}/db"
     assert run(["geo", "update", "--to", "geo.mmdb", "--url", url]) == 2
-    assert capsys.readouterr().err == f"Error: {url} cannot be had: Connection refused\n"
+    assert capsys.readouterr().err == f"consent-mw: {url} cannot be had: Connection refused\n"
     assert run(["geo", "show", BERLIN, "--database", f"{tmp_path}/gone.mmdb"]) == 2
-    told = f"Error: database `{tmp_path}/gone.mmdb` cannot be used: no such file or directory\n"
+    told = f"consent-mw: database `{tmp_path}/gone.mmdb` cannot be used: no such file or directory\n"
     assert capsys.readouterr().err == told
 
 

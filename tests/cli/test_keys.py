@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_told(
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verified(tmp_path) == 2
-    assert "keys.json: no such file or directory" in capsys.readouterr().err
+    assert "keys.json` cannot be read: no such file or directory" in capsys.readouterr().err
 
 
 # what others wrote

@@ -233,19 +233,19 @@ def test_json_has_all_of_it(shell: Shell, flags: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (("--from", "yesterday"), "Error: --from `yesterday` is not a day such as 2026-01-31"),
-        (("--to", "0001-01-01"), "Error: --to `0001-01-01` is not a day such as 2026-01-31"),
-        (("--from", "2026-03-02", "--to", "2026-03-01"), "Error: --from 2026-03-02 is after --to 2026-03-01"),
-        (("--page", "docs"), "Error: --page `docs` is not a path such as /docs, or /docs/* for all below it"),
-        (("--page", ""), "Error: --page `` is not a path such as /docs, or /docs/* for all below it"),
-        (("--page", "/*/a"), "Error: --page `/*/a` is not a path such as /docs, or /docs/* for all below it"),
+        (("--from", "yesterday"), "consent-mw: --from `yesterday` is not a day such as 2026-01-31"),
+        (("--to", "0001-01-01"), "consent-mw: --to `0001-01-01` is not a day such as 2026-01-31"),
+        (("--from", "2026-03-02", "--to", "2026-03-01"), "consent-mw: --from 2026-03-02 is after --to 2026-03-01"),
+        (("--page", "docs"), "consent-mw: --page `docs` is not a path such as /docs, or /docs/* for all below it"),
+        (("--page", ""), "consent-mw: --page `` is not a path such as /docs, or /docs/* for all below it"),
+        (("--page", "/*/a"), "consent-mw: --page `/*/a` is not a path such as /docs, or /docs/* for all below it"),
         (
             ("--store", "sqlite:///none.db"),
             "consent-mw: the store `none.db` cannot be read: there is no such file",
         ),
         (
             ("--store", "sqlite:///foreign.db"),
-            "consent-mw: the store `foreign.db` holds no statistics: it is of an earlier version, or not ours",
+            "consent-mw: the store `foreign.db` cannot be read: it is another program's database",
         ),
         (
             ("--store", "sqlite://consent.db"),

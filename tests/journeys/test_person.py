@@ -271,7 +271,9 @@ def test_an_operator_is_told_where_there_is_nothing_or_no_store_or_no_key(
     assert run(["subject", "erase", "nobody", "--store", visited.url]) == 1
     assert capsys.readouterr().out == "nothing is stored about this ID\n" * 2
     assert run(["subject", "export", "nobody", "--store", f"sqlite:///{tmp_path / 'none.db'}"]) == 2
-    assert capsys.readouterr().err == f"consent-mw: there is no store at `{tmp_path / 'none.db'}`\n"
+    assert capsys.readouterr().err == (
+        f"consent-mw: the store `{tmp_path / 'none.db'}` cannot be read: there is no such file\n"
+    )
     monkeypatch.delenv("CONSENT_MW_KEYS")
     assert run(["subject", "export", "nobody", "--store", visited.url]) == 2
     assert "set CONSENT_MW_KEYS or --keys-file" in capsys.readouterr().err

@@ -313,7 +313,16 @@ def test_a_reader_sees_what_a_writer_that_goes_on_has_committed(store: Store, fi
     ("made", "sentence"),
     [
         ("", "cannot be read: there is no such file"),
-        ("CREATE TABLE t (x)", "holds no statistics: it is of an earlier version, or not ours"),
+        ("CREATE TABLE t (x)", "cannot be read: it is another program's database"),
+        ("PRAGMA user_version = 9", "cannot be read: it was written by a newer version"),
+        (
+            "PRAGMA user_version = 2",
+            "cannot be read: it is of an earlier version; whoever writes it next, as `serve`, brings it up to date",
+        ),
+        (
+            "VACUUM",
+            "cannot be read: it has no consent_mw tables yet; `serve` or the middleware makes them",
+        ),
         (None, "cannot be read: file is not a database"),
     ],
 )

@@ -257,9 +257,9 @@ def read_statistics(url: str, questions: Sequence[Question]) -> list[Stored]:
         from consent_mw.world.store import postgres_statistics
 
         return postgres_statistics.read_statistics(url, questions)
-    from consent_mw.world.store import statistics
+    from consent_mw.world.store import reading
 
-    return statistics.read_file(_sqlite_file(url), questions)
+    return reading.read_statistics(_sqlite_file(url), questions)
 
 
 def read_inventory(url: str) -> list[Item]:
@@ -268,9 +268,9 @@ def read_inventory(url: str) -> list[Item]:
         from consent_mw.world.store import postgres_statistics
 
         return postgres_statistics.read_inventory(url)
-    from consent_mw.world.store import inventory
+    from consent_mw.world.store import reading
 
-    return inventory.read_file(_sqlite_file(url))
+    return reading.read_inventory(_sqlite_file(url))
 
 
 def is_postgres(url: str) -> bool:

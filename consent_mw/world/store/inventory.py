@@ -5,20 +5,12 @@ Rule: names that visitors sent are bounded here as well: all processes of a stor
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from consent_mw.core.inventory import NAMES_KEPT, OTHER, Item
 from consent_mw.core.policy import DAY
-from consent_mw.errors import StoreError
 from consent_mw.world.store.statements import Statements
-
-BUSY_FOR: Final = 5.0
-"""Seconds that a reader waits for who holds the file."""
 
 INVENTORY_TABLES: Final = (
     """CREATE TABLE inventory (
@@ -56,16 +48,3 @@ def read(db: Statements) -> list[Item]:
 def expire(db: Statements, kept_from: float) -> None:
     """Delete what is from before the day of `kept_from` (seconds since 1970)."""
     db.execute("DELETE FROM inventory WHERE day < ?", (int(kept_from // DAY),))
-
-
-def read_file(path: str) -> list[Item]:
-    """All that a file holds which others may be writing. Raises StoreError where it cannot be read."""
-    if not Path(path).is_file():
-        raise StoreError(f"the store `{path}` cannot be read: there is no such file")
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=BUSY_FOR)) as db:
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'inventory'").fetchone():
-                raise StoreError(f"the store `{path}` holds no inventory: it is of an earlier version, or not ours")
-            return read(db)
-    except sqlite3.Error as error:
-        raise StoreError(f"the store `{path}` cannot be read: {error}") from error

@@ -14,7 +14,7 @@ from consent_mw.world.store import LedgerPart
 from consent_mw.world.store.ledger import COLUMNS, read_mark, read_rows
 from consent_mw.world.store.postgres_link import connected, parameters, refused, said
 from consent_mw.world.store.postgres_outbox import stands
-from consent_mw.world.store.postgres_schema import VERSION, version_of
+from consent_mw.world.store.postgres_schema import require_tables
 from consent_mw.world.store.postgres_turn import Turn
 
 READS_WITHIN: Final = 60.0
@@ -27,15 +27,15 @@ class PostgresLedgerReader:
         try:
             self._link = connected(parameters(url), writes=False)
             self._link.execute(f"SET statement_timeout = '{READS_WITHIN:.0f}s'")
-            version = version_of(self._link)
         except (psycopg.Error, StoreError) as error:
+            raise refused(error) from None
+        try:
+            require_tables(self._link)
+        except (psycopg.Error, StoreError) as error:
+            self._link.close()
             raise refused(error) from None
         self._link.patience = READS_WITHIN
         self._turn = Turn(self._link, "", 0.0)
-        if version != VERSION:
-            self._link.close()
-            known = "there are no tables of ours in it" if not version else f"it is of version {version}"
-            raise StoreError(f"the database has no ledger that can be read here: {known}")
 
     def part(self, after: int | None, limit: int) -> LedgerPart:
         """The rows that follow on this number (None: the first), and both ends, as of one moment."""

@@ -159,6 +159,21 @@ def version_of(link: Link) -> int:
     return int(row[0]) if row is not None else 0
 
 
+def require_tables(link: Link) -> None:
+    """Raise StoreError where the tables there are not those that this version reads."""
+    version = version_of(link)
+    if version == VERSION:
+        return
+    if version > VERSION:
+        raise StoreError("the database cannot be read here: it was written by a newer version")
+    if version:
+        raise StoreError(
+            "the database cannot be read here: it is of an earlier version; whoever writes it next, as `serve`, "
+            "brings it up to date"
+        )
+    raise StoreError("the database has no consent_mw tables yet; `serve` or the middleware makes them")
+
+
 def _check_empty(link: Link) -> None:
     for name in _OURS:
         if _has(link, name):

@@ -15,7 +15,7 @@ from consent_mw.core.statistics import Question, Stored
 from consent_mw.errors import StoreError
 from consent_mw.world.store import inventory, statistics
 from consent_mw.world.store.postgres_link import connected, parameters, refused, said
-from consent_mw.world.store.postgres_schema import VERSION, version_of
+from consent_mw.world.store.postgres_schema import require_tables
 from consent_mw.world.store.postgres_turn import Turn
 
 T = TypeVar("T")
@@ -115,8 +115,7 @@ def _read(url: str, ask: Callable[[Turn], T]) -> T:
         raise refused(error) from None
     with link:
         try:
-            if version_of(link) != VERSION:
-                raise StoreError("the database cannot be read here: it is of another version, or not ours")
+            require_tables(link)
             link.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return ask(Turn(link, "", 0.0))
         except psycopg.Error as error:

@@ -6,21 +6,14 @@ Rule: how much is added changes the number of steps of no statement (see outbox)
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from consent_mw.core.statistics import HOUR, HOURS, KEY_BYTES, NO_KEY, By, Question, Stored
-from consent_mw.errors import StoreError
 from consent_mw.world.store.statements import Statements
-
-BUSY_FOR: Final = 5.0
-"""Seconds that a reader waits for who holds the file."""
 
 STATISTICS_TABLES: Final = (
     "CREATE TABLE statistics_days (day INTEGER PRIMARY KEY, key BLOB)",
@@ -158,21 +151,6 @@ def read(db: Statements, question: Question) -> Stored:
     over = db.execute(f"SELECT {visited}, {_VISITED} FROM statistics_pages {whole} GROUP BY 1", days).fetchall()
     parts = db.execute(f"SELECT time, page, sketch FROM statistics_sketches {times}", ("day", *days)).fetchall()
     return Stored(views, over, [*((hour // HOURS, page, one) for hour, page, one in sketches), *parts])
-
-
-def read_file(path: str, questions: Sequence[Question]) -> list[Stored]:
-    """The answers to these questions, all as of one moment, from a file that others may be writing. Raises StoreError
-    where it cannot be read, or holds no statistics."""
-    if not Path(path).is_file():
-        raise StoreError(f"the store `{path}` cannot be read: there is no such file")
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=BUSY_FOR)) as db:
-            db.execute("BEGIN")
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'statistics_days'").fetchone():
-                raise StoreError(f"the store `{path}` holds no statistics: it is of an earlier version, or not ours")
-            return [read(db, question) for question in questions]
-    except sqlite3.Error as error:
-        raise StoreError(f"the store `{path}` cannot be read: {error}") from error
 
 
 def _pages(question: Question) -> tuple[str, ...]:

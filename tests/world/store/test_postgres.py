@@ -15,7 +15,15 @@ import pytest
 from consent_mw.core.ledger import policy_load
 from consent_mw.errors import StoreError
 from consent_mw.wire.ledger import Book
-from consent_mw.world.store import OutboxRow, Settlement, Store, open_ledger, open_store, without_password
+from consent_mw.world.store import (
+    OutboxRow,
+    Settlement,
+    Store,
+    open_ledger,
+    open_store,
+    read_inventory,
+    without_password,
+)
 from tests.postgres import ESCAPED, Cluster, a_cluster
 from tests.world.store.conftest import Place
 from tests.world.store.passage import Passage
@@ -382,6 +390,9 @@ def test_what_cannot_be_opened_is_told_in_a_sentence(cluster: Cluster, change: t
 
 def test_a_database_of_a_newer_version_or_of_another_program_is_left_alone(place: Place) -> None:
     asked(place, "CREATE TABLE outbox (theirs text)")
+    for read in (open_ledger, read_inventory):
+        with pytest.raises(StoreError, match=r"^the database has no consent_mw tables yet; `serve` or "):
+            read(place.url)
     with pytest.raises(StoreError, match=r"^it has a table `outbox` that is another program's$"):
         place.open()
     asked(place, "DROP TABLE outbox")
@@ -389,7 +400,11 @@ def test_a_database_of_a_newer_version_or_of_another_program_is_left_alone(place
     asked(place, "UPDATE consent_mw SET version = 99")
     with pytest.raises(StoreError, match=r"^it was written by a newer version$"):
         place.open()
-    with pytest.raises(StoreError, match="of version 99"):
+    for read in (open_ledger, read_inventory):
+        with pytest.raises(StoreError, match=r"cannot be read here: it was written by a newer version$"):
+            read(place.url)
+    asked(place, "UPDATE consent_mw SET version = 1")
+    with pytest.raises(StoreError, match=r"^the database cannot be read here: it is of an earlier version; "):
         open_ledger(place.url)
 
 

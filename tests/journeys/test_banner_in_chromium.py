@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from consent_mw.core.wording import TRANSLATED
-from tests.journeys.chromium import a_browser, a_visitor, gone, names, violations, with_chromium
+from tests.journeys.chromium import a_visitor, gone, names, violations, with_chromium
 from tests.journeys.pages import LOCAL_POLICY, Pages, a_page, some_pages
 from tests.journeys.sidecar import serving
 from tests.journeys.site import BERLIN, NEW_YORK, VENDOR
@@ -62,12 +62,6 @@ def pages() -> Iterator[Pages]:
 def site(pages: Pages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(tmp_path_factory.mktemp("sidecar"), POLICY, pages.url) as where:
         yield where.replace("127.0.0.1", "localhost")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as chromium:
-        yield chromium
 
 
 def boxes(page: Page) -> list[dict[str, float]]:

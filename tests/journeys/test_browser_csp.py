@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from consent_mw.wire.permissions import ADVERTISING
 from tests.journeys.chromium import CHROMIUM, FLAGS
 from tests.journeys.site import BERLIN, POLICY, listening
-from tests.sidecar.pairs import write_pair
+from tests.sidecar.certificates import write_pair
 from tests.sidecar.raw import a_sidecar, counted
 from tests.sidecar.shop import until
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.journeys.chromium import FLAGS, names
 from tests.journeys.sidecar import Origin, an_origin, serving
 from tests.journeys.site import BERLIN, NEW_YORK, POLICY
-from tests.sidecar.pairs import write_pair
+from tests.sidecar.certificates import write_pair
 
 CHROMIUM = shutil.which("chromium")
 PROTOCOLS = "() => performance.getEntries().map(entry => entry.nextHopProtocol).filter(one => one)"

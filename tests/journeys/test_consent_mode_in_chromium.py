@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.journeys.chromium import a_browser, a_visitor, with_chromium
+from tests.journeys.chromium import a_visitor, with_chromium
 from tests.journeys.pages import LOCAL_POLICY, Pages, a_page, some_pages
 from tests.journeys.sidecar import serving
 from tests.journeys.site import BERLIN, NEW_YORK
@@ -33,12 +33,6 @@ def pages() -> Iterator[Pages]:
             "<main><h1>Tagged</h1></main>", head='<script src="/_consent/consent.js"></script>' + TAG
         )
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as chromium:
-        yield chromium
 
 
 def queue(page: Page) -> object:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.journeys.chromium import a_browser, a_visitor, gone, violations, with_chromium
+from tests.journeys.chromium import a_visitor, gone, violations, with_chromium
 from tests.journeys.pages import LOCAL_POLICY, MAIN, Pages, a_page, some_pages
 from tests.journeys.sidecar import serving
 from tests.journeys.site import BERLIN, NEW_YORK, VENDOR
@@ -34,12 +34,6 @@ def site(vendor: Pages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         )
         with serving(tmp_path_factory.mktemp("sidecar"), POLICY, pages.url) as where:
             yield where.replace("127.0.0.1", "localhost")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as chromium:
-        yield chromium
 
 
 def test_nothing_reaches_a_denied_host_before_a_yes_all_does_after_and_nothing_after_a_no(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.journeys.chromium import a_browser, a_visitor, with_chromium
+from tests.journeys.chromium import a_visitor, with_chromium
 from tests.journeys.content import Form, answered, as_middleware, as_sidecar
 from tests.journeys.pages import LOCAL_POLICY, Pages, a_page, some_pages
 from tests.journeys.sidecar import serving
@@ -109,12 +109,6 @@ def site(vendor: Pages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
             pages.pages[holder(path)] = a_page(holds)
         with serving(tmp_path_factory.mktemp("sidecar"), LOCAL, pages.url) as where:
             yield where.replace("127.0.0.1", "localhost")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as chromium:
-        yield chromium
 
 
 @with_chromium

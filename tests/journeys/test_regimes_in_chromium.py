@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
-from tests.journeys.chromium import a_browser, a_visitor, names, with_chromium
+from tests.journeys.chromium import a_visitor, names, with_chromium
 from tests.journeys.pages import LOCAL_POLICY, MAIN, Pages, a_page, some_pages
 from tests.journeys.sidecar import serving
 from tests.journeys.site import BERLIN, NEW_YORK
@@ -78,12 +78,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         with serving(tmp_path_factory.mktemp("sidecar"), policy, pages.url) as where:
             site = where.replace("127.0.0.1", "localhost")
             yield World(site, {"analytics": stats, "cross_site": ads})
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as chromium:
-        yield chromium
 
 
 def answer(visitor: BrowserContext, world: World, route: str, place: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.journeys.chromium import a_browser, a_visitor, gone, names, with_chromium
+from tests.journeys.chromium import a_visitor, gone, names, with_chromium
 from tests.journeys.pages import LOCAL_POLICY, MAIN, Pages, a_page, some_pages
 from tests.journeys.sidecar import serving
 from tests.journeys.site import BERLIN, NEW_YORK
@@ -43,12 +43,6 @@ def pages() -> Iterator[Pages]:
 def site(pages: Pages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(tmp_path_factory.mktemp("sidecar"), LOCAL_POLICY, pages.url) as where:
         yield where.replace("127.0.0.1", "localhost")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as chromium:
-        yield chromium
 
 
 def elsewhere(visitor: BrowserContext, site: str, **choice: object) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.journeys.chromium import a_browser, a_visitor, with_chromium
+from tests.journeys.chromium import a_visitor, with_chromium
 from tests.journeys.pages import LOCAL_POLICY, MAIN, Pages, a_page, some_pages
 from tests.journeys.sidecar import serving
 from tests.journeys.site import BERLIN, VENDOR
@@ -49,12 +49,6 @@ def site(request: pytest.FixtureRequest, vendor: Pages, tmp_path_factory: pytest
         pages.pages["/nobodys.js"] = b"window.nobodys = true"
         with serving(tmp_path_factory.mktemp("sidecar"), request.param, pages.url) as where:
             yield where.replace("127.0.0.1", "localhost")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as chromium:
-        yield chromium
 
 
 def test_it_comes_alive_with_both_purposes_and_not_with_one(browser: Browser, site: str, vendor: Pages) -> None:

@@ -18,7 +18,7 @@ from consent_mw.sidecar import announced
 from consent_mw.sidecar.announced import announced_client
 from consent_mw.wire.address import Trust
 from tests.journeys.site import KEY, POLICY
-from tests.sidecar.pairs import write_pair
+from tests.sidecar.certificates import write_pair
 from tests.sidecar.raw import CLOSE, Origin, a_sidecar, ask, connect, read_all
 
 BALANCERS = Trust(("127.0.0.0/8",))

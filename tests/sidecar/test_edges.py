@@ -17,28 +17,9 @@ from tests.sidecar.raw import CLOSE, OK, Origin, a_sidecar, ask, connect, read_a
 
 
 @pytest.fixture(scope="module")
-def origin() -> Iterator[Origin]:
-    made = Origin()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def shared_ports(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+def ports(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
     with a_sidecar(tmp_path_factory.mktemp("edges"), origin.port) as (_, port, admin):
         yield port, admin
-
-
-@pytest.fixture
-def admin(shared_ports: tuple[int, int]) -> int:
-    return shared_ports[1]
-
-
-@pytest.fixture
-def port(shared_ports: tuple[int, int], origin: Origin) -> int:
-    origin.forget()
-    origin.answer = lambda peer, head: peer.sendall(OK)
-    return shared_ports[0]
 
 
 # requests

@@ -25,13 +25,6 @@ WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
 
 
 @pytest.fixture(scope="module")
-def origin() -> Iterator[Origin]:
-    made = Origin()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def served(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int, int]]:
     folder = tmp_path_factory.mktemp("explain")
     with a_sidecar(folder, origin.port, policy=SCOPED) as (_, port, admin):

@@ -20,23 +20,9 @@ PROTOCOL_ERROR, FLOW_CONTROL_ERROR, CALM = 1, 3, 11
 
 
 @pytest.fixture(scope="module")
-def origin() -> Iterator[Origin]:
-    made = Origin()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def shared_port(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with a_sidecar(tmp_path_factory.mktemp("floods"), origin.port, "--access-log", "off") as (_, port, _admin):
-        yield port
-
-
-@pytest.fixture
-def port(shared_port: int, origin: Origin) -> int:
-    origin.heads.clear()
-    origin.answer = lambda peer, head: peer.sendall(OK)
-    return shared_port
+def ports(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    with a_sidecar(tmp_path_factory.mktemp("floods"), origin.port, "--access-log", "off") as (_, port, admin):
+        yield port, admin
 
 
 def goaway_after(port: int, flood: bytes) -> int | None:

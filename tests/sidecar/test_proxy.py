@@ -20,23 +20,9 @@ from tests.sidecar.raw import CLOSE, OK, Origin, a_sidecar, ask, connect, read_a
 
 
 @pytest.fixture(scope="module")
-def origin() -> Iterator[Origin]:
-    made = Origin()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def shared_port(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with a_sidecar(tmp_path_factory.mktemp("sidecar"), origin.port) as (_, port, _admin):
-        yield port
-
-
-@pytest.fixture
-def port(shared_port: int, origin: Origin) -> int:
-    origin.forget()
-    origin.answer = lambda peer, head: peer.sendall(OK)
-    return shared_port
+def ports(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    with a_sidecar(tmp_path_factory.mktemp("sidecar"), origin.port) as (_, port, admin):
+        yield port, admin
 
 
 def test_a_request_keeps_its_target_order_case_and_duplicates(port: int, origin: Origin) -> None:

@@ -6,7 +6,7 @@ import http.cookies
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,21 +14,14 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from tests.journeys.site import KEY, NEW_YORK, POLICY
+from tests.sidecar.certificates import write_pair
 from tests.sidecar.h2_browser import trusting
-from tests.sidecar.pairs import write_pair
 from tests.sidecar.raw import CLOSE, OK, Origin, a_sidecar, ask, connect, metric, operate, read_all, read_until, until
 
 LATER = POLICY.replace('revision = "2026-01"', 'revision = "2026-02"')
 OTHER_KEY = "another-key-of-the-tests-98765"
 UNSOUND = POLICY.replace('purpose = "analytics"', 'purpose = "analitics"')
 WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[Origin]:
-    made = Origin()
-    yield made
-    made.close()
 
 
 def revision(admin: int) -> str:

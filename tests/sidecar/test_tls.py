@@ -15,32 +15,18 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from tests.sidecar.certificates import write_pair
 from tests.sidecar.h2_browser import PREFACE, Browser, asking, frame, trusting
-from tests.sidecar.pairs import write_pair
 from tests.sidecar.raw import CLOSE, OK, Origin, a_sidecar, connect, read_all
 
 
 @pytest.fixture(scope="module")
-def origin() -> Iterator[Origin]:
-    made = Origin()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def shared_port(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def ports(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
     folder = tmp_path_factory.mktemp("tls")
     certificate, key = write_pair(folder, "a.example")
     flags = ("--tls-cert", certificate, "--tls-key", key, "--access-log", "off")
-    with a_sidecar(folder, origin.port, *flags) as (_, port, _admin):
-        yield port
-
-
-@pytest.fixture
-def port(shared_port: int, origin: Origin) -> int:
-    origin.forget()
-    origin.answer = lambda peer, head: peer.sendall(OK)
-    return shared_port
+    with a_sidecar(folder, origin.port, *flags) as (_, port, admin):
+        yield port, admin
 
 
 def secured(port: int, *protocols: str) -> ssl.SSLSocket:

@@ -21,13 +21,6 @@ EARLY, LATE = 1_900_000_000, 1_900_000_500
 YES, NO = {"analytics": True, "cross_site": True}, {"analytics": False, "cross_site": False}
 
 
-@pytest.fixture(scope="module")
-def origin() -> Iterator[Origin]:
-    made = Origin()
-    yield made
-    made.close()
-
-
 @pytest.fixture(scope="module", params=[(POLICY, 0), (SHARED, 1)], ids=["for this host", "for its subdomains"])
 def served(
     request: pytest.FixtureRequest, origin: Origin, tmp_path_factory: pytest.TempPathFactory

@@ -30,13 +30,6 @@ VISIT = (
 
 
 @pytest.fixture(scope="module")
-def origin() -> Iterator[Origin]:
-    made = Origin()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def shared(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
     with a_sidecar(tmp_path_factory.mktemp("workers"), origin.port, *TWO) as (_, port, admin):
         yield port, admin

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from consent_mw.errors import ServeError
 from consent_mw.world.certificates import Certificates
-from tests.sidecar.pairs import write_pair
+from tests.sidecar.certificates import write_pair
 
 
 def shown(context: ssl.SSLContext, offered: list[str] | None = None) -> tuple[str, str | None]:

@@ -22,7 +22,7 @@ from consent_mw.world.delivery.sender import (
     UnsendableError,
     UnsentError,
 )
-from tests.sidecar.pairs import write_pair
+from tests.sidecar.certificates import write_pair
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-One: a\r\nx-one: b\r\n\r\nok"
 

@@ -22,6 +22,10 @@ W = TypeVar("W")
 COMMIT_WITHIN: Final = 0.03
 """Seconds that the first request of a group may wait for others; what hands rows over takes its share of 50 ms."""
 
+GATHERED_FOR: Final = 0.003
+"""Seconds that a choice waits for others where choices come together. A commit costs the same for one as for many;
+the thread sleeps meanwhile, since to be woken by each costs more than it saves."""
+
 LARGEST_GROUP: Final = 5000
 
 IDLE_AFTER: Final = 0.5
@@ -37,6 +41,7 @@ class Request(Generic[W]):
     hurried: bool
     writes: bool
     committed: Callable[[], None] | None
+    gathers: bool = False
 
     def answer(self, value: Any) -> None:
         """Tell what came of it; `committed` is called before the future resolves, and not where it fails."""
@@ -55,6 +60,7 @@ class Grouping(Generic[W]):
         self._requests: queue.SimpleQueue[Request[W] | None] = queue.SimpleQueue()
         self._guard = threading.Lock()
         self._closed = False
+        self._together = False
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(opened,), name="consent_mw-store", daemon=True)
         self._thread.start()
@@ -72,15 +78,17 @@ class Grouping(Generic[W]):
         hurried: bool = False,
         writes: bool = True,
         committed: Callable[[], None] | None = None,
+        gathers: bool = False,
     ) -> Future[Any]:
-        """Have this work done and committed; `hurried` ends the wait for others. The future fails with StoreError;
-        `committed` is called in the store's thread before the future resolves, and not where it fails."""
+        """Have this work done and committed; `hurried` ends the wait for others, but one that `gathers` waits a
+        moment for its like where the last ones came together. The future fails with StoreError; `committed` is called
+        in the store's thread before the future resolves, and not where it fails."""
         future: Future[Any] = Future()
         # Running from the start: a waiter that gives up must not take back a recall, nor break set_result.
         future.set_running_or_notify_cancel()
         with self._guard:
             if not self._closed:
-                self._requests.put(Request(work, future, hurried, writes, committed))
+                self._requests.put(Request(work, future, hurried, writes, committed, gathers))
                 return future
         future.set_exception(StoreError("the store is closed"))
         return future
@@ -140,6 +148,8 @@ class Grouping(Generic[W]):
         group = [first]
         until = time.monotonic() + COMMIT_WITHIN
         hurried = first.hurried
+        if first.gathers and self._together:
+            time.sleep(GATHERED_FOR)
         while len(group) < LARGEST_GROUP:
             try:
                 left = 0.0 if hurried else until - time.monotonic()
@@ -150,6 +160,8 @@ class Grouping(Generic[W]):
                 return group, False
             group.append(request)
             hurried = hurried or request.hurried
+        if first.gathers:
+            self._together = sum(request.gathers for request in group) > 1
         return group, True
 
     def _first(self) -> Request[W] | None:

@@ -92,7 +92,7 @@ class SqliteStore:
                 if self._ledger is not None and entry is not None:
                     self._ledger.note(entry)
 
-        return self._writer.ask(work, hurried=True)
+        return self._writer.ask(work, hurried=True, gathers=True)
 
     def receipt(self, identity: str) -> Future[ReceiptRow | None]:
         """The receipt of this id."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from consent_mw.asgi.routes.guard import RefusedRequest
 from consent_mw.core.consent import Consent, choose, standing
+from consent_mw.core.explain import rfc3339
 from consent_mw.core.facts import Facts
 from consent_mw.core.ledger import choice as choice_entry
 from consent_mw.core.policy import Policy
@@ -133,7 +133,7 @@ async def _with_receipt(exchange: Exchange, before: Consent, after: Consent, how
     )  # fmt: skip
     visitor = gate.reporter.visitor(exchange)
     await gate.store_result(lambda store: store.add_receipt(row, entry, visitor=visitor))
-    return replace(after, receipt=identity)
+    return after.kept_as(identity)
 
 
 def _seen(exchange: Exchange, before: Consent, policy: Policy) -> bool:
@@ -153,7 +153,7 @@ def _claims(exchange: Exchange, consent: Consent, identity: str, previous: str, 
     return {
         "receipt": identity,
         "previous": previous or None,
-        "at": datetime.fromtimestamp(consent.at, UTC).isoformat().replace("+00:00", "Z"),
+        "at": rfc3339(consent.at),
         "site": policy.site.name,
         "origin": policy.site.origin or None,
         "policy_url": policy.site.policy_url,

@@ -16,10 +16,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from consent_mw.asgi.answers import Answers
+from consent_mw.asgi.awaiting import awaited
 from consent_mw.asgi.banner import PageEdit, PageLinks, edit_page, edition
 from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.exchange import CONSENT_LASTS, Exchange
@@ -354,8 +354,7 @@ class Gate:
 
     def consent_cookie(self, rules: Ruleset, consent: Consent) -> bytes:
         """The Set-Cookie line that keeps this consent in the browser."""
-        fresh = replace(consent, issued=int(self.now()))
-        value = self.keyring.sign_consent(fresh)
+        value = self.keyring.sign_consent(consent, issued=int(self.now()))
         return cookies.make_set_cookie(
             rules.consent_cookie, value.encode(), max_age=CONSENT_LASTS, domain=rules.cookie_domain
         )
@@ -424,12 +423,12 @@ class Gate:
         if self.store is None:
             raise StoreError("the store is not open")
         self.reporter.hand_over()
-        return await asyncio.wrap_future(ask(self.store))
+        return await awaited(ask(self.store))
 
     async def settled(self, pending: Future[Any]) -> None:
         """Wait for what must be done before a reply is sent; its failure is counted, never the visitor's."""
         try:
-            await asyncio.wait_for(asyncio.wrap_future(pending), timeout=5.0)
+            await asyncio.wait_for(awaited(pending), timeout=5.0)
         except (StoreError, TimeoutError):
             self.count("store_failed")
 

@@ -11,6 +11,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from consent_mw.wire.address import read_address
+
 ADDRESSES_KEPT = 16_384
 
 EVENTS_AT_ONCE = 600
@@ -41,10 +43,9 @@ class Limiter:
 
 
 def _subscriber(address: str) -> str:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    parsed = read_address(address)
+    if parsed is None:
         return ""
-    if parsed.version == 4:
+    if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
     return str(ipaddress.ip_network((parsed, 64), strict=False))

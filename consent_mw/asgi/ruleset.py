@@ -16,6 +16,7 @@ from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.jar import Jar
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.pages import Banner
+from consent_mw.asgi.telling import Telling
 from consent_mw.asgi.wording import Wording
 from consent_mw.core.account import OTHER, Account, Named
 from consent_mw.core.decision import Decision
@@ -154,6 +155,7 @@ class Ruleset:
         self.jars: Remembered[bytes, Jar] = Remembered(JARS_KEPT)
         self.unanswered: dict[int, Enforcement] = {}
         self.wording = Wording(policy)
+        self.telling = Telling()
         self.banners: Remembered[tuple[str, str], Banner | None] = Remembered(BANNERS_KEPT)
         self.no_cookies = Jar(enforced=self.unanswered)
         look_at(self.address_header)

@@ -27,6 +27,10 @@ class Consent:
     minor: bool = False
     issued: int = 0
 
+    def kept_as(self, receipt: str) -> Consent:
+        """The same consent, with this receipt."""
+        return Consent(self.answers, self.at, self.revision, receipt, self.seen, minor=self.minor, issued=self.issued)
+
 
 NO_CONSENT = Consent()
 """A person who never answered."""
@@ -42,10 +46,12 @@ class Standing:
 
 def standing(consent: Consent, policy: Policy, jurisdiction: Jurisdiction, now: int) -> Standing:
     """What this consent says now, in this jurisdiction, under this policy's revision."""
-    given = {one.name: consent.answers[one.name] for one in policy.optional_purposes if one.name in consent.answers}
+    answers = consent.answers
     stale = _staleness(consent, policy, jurisdiction, now)
-    status = (stale or _mixture(given)) if given else Status.UNKNOWN
-    return Standing(status, tuple(_answer(given.get(one.name), stale) for one in policy.purposes))
+    given = [None if one.essential else answers.get(one.name) for one in policy.purposes]
+    kinds = {one for one in given if one is not None}
+    status = (stale or _mixture(kinds)) if kinds else Status.UNKNOWN
+    return Standing(status, tuple([_answer(one, stale) for one in given]))
 
 
 def choose(
@@ -58,7 +64,8 @@ def choose(
     answers = {name: yes for name, yes in consent.answers.items() if not (yes and stale)}
     names = {one.name for one in policy.optional_purposes}
     answers.update({name: bool(yes) for name, yes in chosen.items() if name in names})
-    return replace(consent, answers=answers, at=now, revision=policy.revision, seen=policy.revision, issued=now)
+    revision = policy.revision
+    return Consent(answers, now, revision, consent.receipt, revision, minor=consent.minor, issued=now)
 
 
 def together(own: Consent, other: Consent) -> Consent:
@@ -78,8 +85,7 @@ def _staleness(consent: Consent, policy: Policy, jurisdiction: Jurisdiction, now
     return Status.EXPIRED if now - consent.at > jurisdiction.lasts else None
 
 
-def _mixture(given: Mapping[str, bool]) -> Status:
-    kinds = set(given.values())
+def _mixture(kinds: set[bool]) -> Status:
     if len(kinds) > 1:
         return Status.PARTIAL
     return Status.GIVEN if True in kinds else Status.REFUSED

@@ -10,7 +10,9 @@ import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
+from consent_mw.core.consent import Consent
 from consent_mw.core.decision import Decision
 from consent_mw.core.facts import Facts
 from consent_mw.core.policy import Policy
@@ -68,7 +70,6 @@ class CookieStory:
 
 def state(decision: Decision, facts: Facts) -> dict[str, object]:
     """The state of one visitor (SPEC 6), as JSON values."""
-    consent = facts.consent
     return {
         "revision": decision.policy.revision,
         "jurisdiction": decision.jurisdiction.name,
@@ -76,15 +77,20 @@ def state(decision: Decision, facts: Facts) -> dict[str, object]:
         "regime": decision.jurisdiction.regime.value,
         "purposes": {one.purpose: {"allowed": one.allowed, "reason": one.reason.value} for one in decision.verdicts},
         "signals": {Signal.DNT.value: facts.dnt, Signal.GPC.value: facts.gpc},
-        "consent": {
-            "status": decision.status.value,
-            "at": _iso(consent.at) if consent.at else None,
-            "receipt": consent.receipt or None,
-        },
+        "consent": consent_told(decision, facts.consent),
         "features": dict(decision.features),
         "vendors": {name: list(fields) for name, fields in decision.fields.items()},
         "ask": decision.ask,
         "notice": decision.notice,
+    }
+
+
+def consent_told(decision: Decision, consent: Consent) -> dict[str, object]:
+    """What the state says of this consent."""
+    return {
+        "status": decision.status.value,
+        "at": rfc3339(consent.at) if consent.at else None,
+        "receipt": consent.receipt or None,
     }
 
 
@@ -240,5 +246,7 @@ def _cookie_values(story: CookieStory) -> dict[str, object]:
     }
 
 
-def _iso(seconds: int) -> str:
+@lru_cache(maxsize=512)
+def rfc3339(seconds: int) -> str:
+    """A time in seconds since 1970 as RFC 3339 writes it."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

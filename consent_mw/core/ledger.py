@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class EntryKind(StrEnum):
@@ -27,6 +27,9 @@ class EntryKind(StrEnum):
     POLICY = "policy"
     RETENTION = "retention"
     BROKEN = "broken"
+
+
+_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 
 
 class Entry(NamedTuple):
@@ -132,5 +135,4 @@ def _of_events(
 
 
 def _entry(kind: EntryKind, told: Mapping[str, object], vendor: str = "", outcomes: Iterable[str] = ()) -> Entry:
-    body = json.dumps(told, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return Entry(kind.value, vendor, ",".join(sorted(map(str, outcomes))), body)
+    return Entry(kind.value, vendor, ",".join(sorted(map(str, outcomes))), _json(told))

@@ -266,6 +266,7 @@ class Policy:
     _prefixes: dict[str, CookieRule] = field(default_factory=dict, init=False, repr=False)
     _lengths: tuple[int, ...] = field(default=(), init=False, repr=False)
     _regions: dict[str, Jurisdiction] = field(default_factory=dict, init=False, repr=False)
+    _optional: tuple[Purpose, ...] = field(default=(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         exact = {rule.pattern: rule for rule in self.cookies if not rule.pattern.endswith("*")}
@@ -275,6 +276,7 @@ class Policy:
         object.__setattr__(self, "_prefixes", prefixes)
         object.__setattr__(self, "_lengths", tuple(sorted({len(one) for one in prefixes}, reverse=True)))
         object.__setattr__(self, "_regions", regions)
+        object.__setattr__(self, "_optional", tuple(one for one in self.purposes if not one.essential))
 
     def cookie_rule(self, name: str) -> CookieRule | None:
         """The rule that names this cookie: the exact one, else the longest prefix, else None."""
@@ -317,4 +319,4 @@ class Policy:
     @property
     def optional_purposes(self) -> tuple[Purpose, ...]:
         """The purposes that a person may give or refuse consent to."""
-        return tuple(one for one in self.purposes if not one.essential)
+        return self._optional

@@ -147,8 +147,11 @@ def _derived(key: bytes, use: str) -> bytes:
 
 
 def _code(key: bytes, *values: str | int) -> str:
-    parts = [str(one).encode("utf-8", "surrogateescape") for one in values]
-    return hmac.digest(key, b"".join(b"%d:%b," % (len(one), one) for one in parts), "sha256").hex()
+    told = b""
+    for one in values:
+        raw = str(one).encode("utf-8", "surrogateescape")
+        told += b"%d:%b," % (len(raw), raw)
+    return hmac.digest(key, told, "sha256").hex()
 
 
 def _same(said: str, made: str) -> bool:

@@ -21,6 +21,9 @@ from consent_mw.wire.token import Keyring
 LONGEST_RECEIPT = 65_536
 """Characters beyond which a receipt is not read."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
+
 
 class Signer:
     """Signs receipts with the key pair of the last key; publishes the public half of all."""
@@ -29,12 +32,13 @@ class Signer:
         seeds = [keyring.derive("receipt", key) for key in keyring.keys]
         self._pairs = [Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds]
         self._public = [_jwk(pair.public_key()) for pair in self._pairs]
+        header = {"alg": "EdDSA", "kid": self._public[-1]["kid"], "typ": "consent-receipt+jwt"}
+        self._header = _b64(_json(header)) + "."
         self._vouching = [keyring.derive("public-key", key) for key in keyring.keys]
 
     def sign(self, claims: Mapping[str, object]) -> str:
         """The claims as a compact JWS."""
-        header = {"alg": "EdDSA", "kid": self._public[-1]["kid"], "typ": "consent-receipt+jwt"}
-        signed = f"{_b64(_json(header))}.{_b64(_json(dict(claims)))}"
+        signed = self._header + _b64(_json(dict(claims)))
         return f"{signed}.{_b64(self._pairs[-1].sign(signed.encode('ascii')))}"
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
@@ -99,11 +103,11 @@ def _jwk(key: Ed25519PublicKey) -> dict[str, str]:
 
 
 def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def _b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data, newline=False).translate(_URLSAFE, b"=").decode("ascii")
 
 
 def _unb64(text: str) -> bytes:

@@ -34,6 +34,7 @@ LONGEST_TOKEN = 4000
 _VERSION = 1
 _IDENTIFIER = re.compile(r"([A-Za-z0-9_-]{22})\.([0-9]{1,6})")
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,12 @@ class Keyring:
         found = _IDENTIFIER.fullmatch(plain)
         return None if found is None else Identifier(found[1], int(found[2]))
 
-    def sign_consent(self, consent: Consent) -> str:
-        """A token that holds this consent."""
+    def sign_consent(self, consent: Consent, issued: int | None = None) -> str:
+        """A token that holds this consent, `issued` anew where that is said."""
         answers = {name: int(yes) for name, yes in consent.answers.items()}
         fields = [_VERSION, answers, consent.at, consent.revision, consent.receipt, consent.seen]
-        fields += [int(consent.minor), consent.issued]
-        payload = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
-        return self._consent.sign(_b64(payload)).decode("ascii")
+        fields += [int(consent.minor), consent.issued if issued is None else issued]
+        return self._consent.sign(_b64(_json(fields).encode())).decode("ascii")
 
     def read_consent(self, raw: str) -> Consent | None:
         """The consent that this token holds, or None."""
@@ -146,6 +146,12 @@ class _Signer(Signer):
         known = self.secret_keys[-1] if secret_key is None else secret_key
         return self._derived[known] if isinstance(known, bytes) else super().derive_key(known)
 
+    def sign(self, value: str | bytes) -> bytes:
+        """The value with its signature, as itsdangerous writes it."""
+        raw = value.encode() if isinstance(value, str) else value
+        made = binascii.b2a_base64(hmac.digest(self._newest_first[0], raw, "sha256"), newline=False)
+        return raw + b"." + made.translate(_URLSAFE, b"=")
+
     def signed(self, value: bytes, signature: bytes) -> bool:
         """Whether some key made this very spelling of a signature: lenient base64 would let others pass for it."""
         for key in self._newest_first:
@@ -177,7 +183,7 @@ def _consent(fields: object) -> Consent | None:
 
 
 def _b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data, newline=False).translate(_URLSAFE, b"=").decode("ascii")
 
 
 def _unb64(text: str) -> bytes:

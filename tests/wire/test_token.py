@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import itsdangerous
 import pytest
 
 from consent_mw.core.consent import Consent
@@ -24,6 +27,17 @@ def test_the_last_key_signs_and_all_verify() -> None:
     assert both.read_consent(old.sign_consent(CONSENT)) == CONSENT
     assert new.read_consent(both.sign_consent(CONSENT)) == CONSENT
     assert old.read_consent(both.sign_consent(CONSENT)) is None
+
+
+def test_tokens_are_signed_as_itsdangerous_signs_them() -> None:
+    ring = Keyring([OLD, NEW])
+    for salt, token in (
+        (b"consent_mw.identifier", ring.new_identifier(BYTES16, 17_673)[1]),
+        (b"consent_mw.consent", ring.sign_consent(CONSENT)),
+    ):
+        peer = itsdangerous.Signer(NEW, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+        peer.algorithm = itsdangerous.signer.HMACAlgorithm(hashlib.sha256)
+        assert peer.sign(peer.unsign(token)).decode() == token
 
 
 def test_a_foreign_key_never_verifies() -> None:

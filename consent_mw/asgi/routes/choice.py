@@ -12,13 +12,14 @@ from consent_mw.asgi.answering import Choice
 from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.routes.guard import FORM, JSON, Posted, RefusedRequest, heard, same_site_path
 from consent_mw.asgi.routes.page_events import shown
-from consent_mw.asgi.routes.replies import exchange_of, json_reply, see_other
+from consent_mw.asgi.routes.replies import exchange_of, see_other, state_reply
 from consent_mw.core.decision import STATUS_IDS
-from consent_mw.core.explain import state
 from consent_mw.core.policy import Policy
 from consent_mw.core.terms import TrackingStatus
 
 TYPES = frozenset({FORM, JSON})
+
+_UPDATED = f"{TrackingStatus.UPDATED.value};{STATUS_IDS[TrackingStatus.UPDATED]}"
 
 
 async def choose(request: Request) -> Response:
@@ -115,7 +116,7 @@ def _answered(exchange: Exchange, posted: Posted, *, changed: bool) -> Response:
         preferences = exchange.rules.prefix.decode() + "/preferences?saved=1"
         answer = see_other(exchange, same_site_path(wanted, preferences), cookies)
     else:
-        answer = json_reply(exchange, state(decision, facts), cookies=cookies)
+        answer = state_reply(exchange, decision, facts, cookies)
     if changed:
-        answer.headers["tk"] = f"U;{STATUS_IDS[TrackingStatus.UPDATED]}"
+        answer.headers["tk"] = _UPDATED
     return answer

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 BODY_LIMIT = 16_384
 """Bytes that a choice may take; the largest honest one is a few hundred."""
@@ -51,7 +51,7 @@ class Posted:
     def value(self) -> object:
         """The JSON value that was sent; RefusedRequest (400) where it is none."""
         try:
-            value: object = json.loads(self.body, parse_constant=_no_constant)
+            value: object = _DECODER.decode(self.body.decode(json.detect_encoding(self.body), "surrogatepass"))
         except (ValueError, RecursionError) as error:
             raise RefusedRequest(400, "the body is not JSON") from error
         return value
@@ -70,18 +70,18 @@ async def heard(
     """What was posted, once it passed the guard. `empty` lets a request without body and type pass, `silent` one that
     does not say where it comes from."""
     body = await _read(request, limit)
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = _said(request, b"content-type").partition(";")[0].strip().lower()
     if media not in types and not (empty and not body and not media):
         raise RefusedRequest(415, f"send one of: {', '.join(sorted(types))}")
-    says = request.headers.get("sec-fetch-site") or request.headers.get("origin", "null") != "null"
-    if not (silent and not says) and not same_origin(request, form=media == FORM):
+    quiet = silent and not (_said(request, b"sec-fetch-site") or _said(request, b"origin", "null") != "null")
+    if not quiet and not same_origin(request, form=media == FORM):
         raise RefusedRequest(403, "this must be sent from a page of this site")
     return Posted(media, body)
 
 
 def same_origin(request: Request, *, form: bool) -> bool:
     """Whether the browser says that a page of this site sent this (Fetch Metadata; else Origin against Host)."""
-    site = request.headers.get("sec-fetch-site", "").lower()
+    site = _said(request, b"sec-fetch-site").lower()
     if site:
         return site == "same-origin" or (site == "none" and form)
     origin = request.headers.get("origin", "")
@@ -98,17 +98,33 @@ def same_site_path(wanted: str, fallback: str) -> str:
     return fallback
 
 
+def _said(request: Request, name: bytes, otherwise: str = "") -> str:
+    """The first value of this header, of which ASGI says that its name is in lower case."""
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return bytes(value).decode("latin-1")
+    return otherwise
+
+
 def _no_constant(word: str) -> object:
     raise ValueError(f"{word} is not JSON")  # RFC 8259 6
 
 
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
 async def _read(request: Request, limit: int) -> bytes:
-    declared = request.headers.get("content-length", "")
+    declared = _said(request, b"content-length")
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise RefusedRequest(413, f"the body is larger than {limit} bytes")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > limit:
             raise RefusedRequest(413, f"the body is larger than {limit} bytes")
     return bytes(body)

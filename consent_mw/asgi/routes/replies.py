@@ -5,7 +5,6 @@ Rule: no answer here may be stored by a shared cache, and none may be framed or 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,9 @@ from starlette.responses import Response
 
 from consent_mw.asgi.pages import View, message_page
 from consent_mw.asgi.routes.guard import RefusedRequest
+from consent_mw.asgi.telling import to_json
+from consent_mw.core.decision import Decision
+from consent_mw.core.facts import Facts
 
 if TYPE_CHECKING:
     from consent_mw.asgi.exchange import Exchange
@@ -54,8 +56,12 @@ def view_of(request: Request) -> View:
 
 def json_reply(exchange: Exchange, value: object, *, status: int = 200, cookies: Sequence[bytes] = ()) -> Response:
     """A JSON answer for this visitor only."""
-    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    return dress(Response(body, status, media_type="application/json"), exchange, cookies)
+    return _json_reply(exchange, to_json(value).encode(), status, cookies)
+
+
+def state_reply(exchange: Exchange, decision: Decision, facts: Facts, cookies: Sequence[bytes] = ()) -> Response:
+    """The state of this visitor (SPEC 6), for them only."""
+    return _json_reply(exchange, exchange.rules.telling.state(decision, facts), 200, cookies)
 
 
 def page_reply(exchange: Exchange, page: bytes, *, status: int = 200, cookies: Sequence[bytes] = ()) -> Response:
@@ -97,6 +103,10 @@ def refused(request: Request, refusal: RefusedRequest) -> Response:
 def wants_page(request: Request) -> bool:
     """Whether a person asks: text/html is accepted by name."""
     return "text/html" in request.headers.get("accept", "").lower()
+
+
+def _json_reply(exchange: Exchange, body: bytes, status: int, cookies: Sequence[bytes]) -> Response:
+    return dress(Response(body, status, media_type="application/json"), exchange, cookies)
 
 
 def _retrying(answer: Response, refusal: RefusedRequest) -> Response:

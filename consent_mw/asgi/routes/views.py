@@ -9,9 +9,15 @@ from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.pages import policy_page, preferences_page, receipts_page
 from consent_mw.asgi.record import receipts_shown
 from consent_mw.asgi.routes.guard import RefusedRequest, same_site_path
-from consent_mw.asgi.routes.replies import exchange_of, json_reply, page_reply, view_of, wants_page
+from consent_mw.asgi.routes.replies import (
+    exchange_of,
+    json_reply,
+    page_reply,
+    state_reply,
+    view_of,
+    wants_page,
+)
 from consent_mw.core.decision import Decision
-from consent_mw.core.explain import state as state_of
 from consent_mw.core.facts import Facts
 from consent_mw.errors import StoreError
 
@@ -20,7 +26,7 @@ async def state(request: Request) -> Response:
     """The state of SPEC 6, as JSON."""
     exchange = exchange_of(request)
     decision, facts = known(request)
-    return json_reply(exchange, state_of(decision, facts))
+    return state_reply(exchange, decision, facts)
 
 
 async def preferences(request: Request) -> Response:

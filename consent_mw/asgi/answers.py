@@ -9,17 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from consent_mw.wire.remembered import Remembered
+from consent_mw.wire.known import PlainKnown, block, known
 from consent_mw.wire.response_head import ResponseHead, head_of
 
 HEADS_KEPT: Final = 512
 """Bound of the heads that are remembered, twice."""
-
-ONCE_KEPT: Final = 2048
-"""Bound of the hashes of those that came once, twice."""
-
-LONGEST_KEPT: Final = 4096
-"""Bytes of a head beyond which it is not remembered."""
 
 Pair = tuple[bytes, bytes]
 
@@ -32,25 +26,20 @@ class Answers:
 
     def forget(self) -> None:
         """Remember none."""
-        self._heads: Remembered[tuple[int, tuple[Pair, ...]], ResponseHead] = Remembered(HEADS_KEPT)
-        self._once: Remembered[int, bool] = Remembered(ONCE_KEPT)
+        self._known: PlainKnown[ResponseHead] = known(HEADS_KEPT)
+
+    def again(self, status: int, headers: object) -> ResponseHead | None:
+        """The head of these parts, if it came twice before."""
+        return self._known.headers(headers, str(status), 0.0)
 
     def head(self, status: int, headers: Iterable[Pair]) -> ResponseHead:
         """The head of these parts; `replies` is there from the second time on."""
-        said = tuple(headers)
-        key = (status, said)
-        try:
-            known = self._heads.get(key)
-        except TypeError:
-            # Not of tuples and bytes; an app may answer so, but its answer is no key.
-            return head_of(status, said)
-        if known is not None:
-            return known
-        head, found = head_of(status, said), hash(key)
-        if sum(len(name) + len(value) for name, value in said) > LONGEST_KEPT:
-            return head
-        if self._once.get(found):
+        said = list(headers)
+        found = self.again(status, said)
+        if found is not None:
+            return found
+        head, key = head_of(status, said), block(said, str(status))
+        if key is not None and self._known.once(key):
             head.replies = {}
-            return self._heads.keep(key, head)
-        self._once.keep(found, True)
+            self._known.keep(key, head, 0.0, b"")
         return head

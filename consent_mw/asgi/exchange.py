@@ -93,7 +93,8 @@ class Editor(Protocol):
 class Reply:
     """What goes to the browser: the fields, and the editor that the body passes through, if one does.
     `pending` resolves when what must be done before the reply is sent is done. Of a reply that may be given again:
-    `rendered` remembers what was made of it, `head` the head that a browser gets to whom another answer may follow;
+    `rendered` remembers what was made of it, `head` the head that a browser gets to whom another answer may follow,
+    `pairs` the headers that a mounted app's server gets, which are those of the app where it is `untouched`;
     `page` and `dropped` are what is to be reported and counted, `issues` is before which field a newcomer's
     identifier stands, None where none is given; `concerned` tells of a body whether it must be edited after all."""
 
@@ -103,6 +104,8 @@ class Reply:
     rendered: dict[int, object] | None = None
     head: bytes = b""
     page: bool = False
+    untouched: bool = False
+    pairs: list[tuple[bytes, bytes]] | None = None
     dropped: int = 0
     issues: int | None = None
     concerned: Callable[[bytes], bool] | None = None
@@ -232,6 +235,10 @@ class Exchange:
         if rule is None or self.enforcement is None or self.identifier is None:
             return ""
         return self.identifier.id if self.enforcement.decision.allows(rule.purpose) else ""
+
+    def go_on_with(self, visit: Visit) -> None:
+        """Heed what an app says through this visit."""
+        self._visit = visit
 
     def take(self, consent: Consent) -> None:
         """Go on with this consent: a person just chose it, or is a minor."""
@@ -370,6 +377,7 @@ class Exchange:
             [place] = [index for index, field in enumerate(reply.fields) if field[1] in own]
             reply = replace(reply, fields=[*reply.fields[:place], *reply.fields[place + 1 :]], issues=place)
         reply.rendered = {}
+        reply.untouched = reply.fields is answer.fields
         replies[bearing] = reply
 
     def _respond(self, answer: ResponseHead, hop: frozenset[bytes], body: bytes | None) -> Reply:

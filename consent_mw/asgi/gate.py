@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from consent_mw.asgi.answers import Answers
+from consent_mw.asgi.arrivals import Arrivals
 from consent_mw.asgi.awaiting import awaited
 from consent_mw.asgi.banner import PageEdit, PageLinks, edit_page, edition
 from consent_mw.asgi.enforcement import Enforcement
@@ -90,6 +91,7 @@ class Gate:
         self.edition = edition(self.assets)
         self.devices = DeviceReader()
         self.answers = Answers()
+        self.arrivals = Arrivals(self)
         self.limiter = Limiter()
         self.event_limiter = Limiter(EVENTS_AT_ONCE, EVENTS_PER_SECOND)
         self.refusals = Refusals(self)
@@ -154,6 +156,7 @@ class Gate:
                 self.rules.forget()
             self.rules = rules
             self.answers.forget()
+            self.arrivals.forget()
             # A request that was read while the rules were made may have been read by the names of the old ones.
             forget_lines()
             self._in_force = True
@@ -239,6 +242,7 @@ class Gate:
         if not self.started:
             return
         self.started = False
+        self.arrivals.forget()
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None

@@ -7,23 +7,21 @@ Rule: an app that does not speak lifespan still gets its policy; what must run s
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from consent_mw.asgi.exchange import Exchange, Reply
+from consent_mw.asgi.again import Again
+from consent_mw.asgi.arrivals import Arrival, target_of
+from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.gate import Gate
+from consent_mw.asgi.outgoing import Message, Outgoing, Scope, Send
 from consent_mw.asgi.ruleset import Route
+from consent_mw.asgi.visit import Visit
 from consent_mw.core.policy import Policy
 from consent_mw.world.policy_file import load_policy
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-_STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 
 
 class ConsentMiddleware:
@@ -46,23 +44,34 @@ class ConsentMiddleware:
         self.gate = Gate.of(compiled, keys, store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gate = self.gate
+        if scope["type"] == "http":
+            now = gate.now()
+            arrival = gate.arrivals.find(scope, now)
+            if arrival is not None:
+                again = Again(gate, arrival, scope, send, now)
+                await self.app(_scope_again(scope, arrival, again.visit), receive, again.send)
+                return
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        if not self.gate.started:
-            await self.gate.start()
+        if not gate.started:
+            await gate.start()
         exchange = self._admit(scope)
         if exchange.route is Route.OURS:
             await self._ours(scope, receive, send, exchange)
             return
         if exchange.route is Route.PASS:
-            inner = {**scope, "headers": _request_headers(scope, exchange)}
-            await self.app(inner, receive, _Outgoing(send, exchange))
+            passed = {**scope, "headers": _request_headers(scope, exchange)}
+            await self.app(passed, receive, Outgoing(send, exchange).send)
             return
-        await self.app(_inner_scope(scope, exchange), receive, _Outgoing(send, exchange))
+        inner = _inner_scope(scope, exchange)
+        if scope["type"] == "http":
+            gate.arrivals.keep(scope, inner["headers"], exchange)
+        await self.app(inner, receive, Outgoing(send, exchange).send)
 
     async def _ours(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
         if scope["type"] == "websocket":
@@ -72,12 +81,10 @@ class ConsentMiddleware:
         await self.gate.app({**scope, "consent_mw.exchange": exchange}, receive, send)
 
     def _admit(self, scope: Scope) -> Exchange:
-        path: bytes = scope.get("raw_path") or str(scope["path"]).encode("utf-8", "surrogateescape")
-        query: bytes = scope.get("query_string", b"")
         peer = scope.get("client")
         return self.gate.admit(
             str(scope.get("method", "GET")).encode("latin-1"),
-            path.partition(b"?")[0] + (b"?" + query if query else b""),
+            target_of(scope),
             scope["headers"],
             str(peer[0]) if peer else "",
         )
@@ -128,10 +135,24 @@ class ConsentMiddleware:
 def _inner_scope(scope: Scope, exchange: Exchange) -> Scope:
     inner = {**scope, "headers": _request_headers(scope, exchange), "consent_mw": exchange.visit}
     if exchange.editable and "extensions" in scope:
-        # A file sent by path never passes through us, so a page could leave without its banner.
-        kept = {name: value for name, value in (scope["extensions"] or {}).items() if "send" not in name}
-        inner["extensions"] = kept
+        inner["extensions"] = _extensions(scope)
     return inner
+
+
+def _scope_again(scope: Scope, arrival: Arrival, visit: Visit) -> Scope:
+    inner = dict(scope)
+    # Whoever edits headers edits this list, which is one request's.
+    inner["headers"] = arrival.headers.copy()
+    inner["consent_mw"] = visit
+    if arrival.editable and "extensions" in scope:
+        inner["extensions"] = _extensions(scope)
+    return inner
+
+
+def _extensions(scope: Scope) -> dict[str, Any]:
+    """The extensions without those by which a file is sent by its path: it never passes through us, so that a page
+    could leave without its banner."""
+    return {name: value for name, value in (scope["extensions"] or {}).items() if "send" not in name}
 
 
 def _request_headers(scope: Scope, exchange: Exchange) -> list[tuple[bytes, bytes]]:
@@ -155,50 +176,3 @@ def _request_headers(scope: Scope, exchange: Exchange) -> list[tuple[bytes, byte
         del edited[index]
     edited += [(field[0], field[1]) for field in exchange.announced()]
     return edited
-
-
-class _Outgoing:
-    """The messages of one response, on their way out."""
-
-    __slots__ = ("_exchange", "_held", "_reply", "_send")
-
-    def __init__(self, send: Send, exchange: Exchange) -> None:
-        self._send = send
-        self._exchange = exchange
-        self._held: Message | None = None
-        self._reply: Reply | None = None
-
-    async def __call__(self, message: Message) -> None:
-        kind = message["type"]
-        if kind in _STARTS:
-            if kind == "http.response.start" and self._exchange.gating is not None:
-                # Whether a page must be edited shows in its body, which most apps send whole, and at once.
-                self._held = message
-            else:
-                await self._start(message, None)
-            return
-        held, self._held = self._held, None
-        if held is not None:
-            whole = kind == "http.response.body" and not message.get("more_body", False)
-            bodiless = self._exchange.seen.method == b"HEAD" or held.get("status") in (204, 304)
-            await self._start(held, bytes(message.get("body", b"")) if whole and not bodiless else None)
-        reply = self._reply
-        if kind == "http.response.body" and reply is not None and reply.editor is not None:
-            more = message.get("more_body", False)
-            body = reply.editor.feed(bytes(message.get("body", b"")))
-            if not more:
-                body += reply.editor.finish()
-            if body or not more:
-                await self._send({**message, "body": body})
-            return
-        await self._send(message)
-
-    async def _start(self, message: Message, body: bytes | None) -> None:
-        exchange = self._exchange
-        head = exchange.gate.answers.head(int(message.get("status", 101)), message.get("headers", ()))
-        told = body is not None or exchange.gating is None
-        reply = exchange.respond_again(head, body or b"") if told else None
-        self._reply = reply = reply or exchange.respond(head, body=body)
-        if reply.pending is not None:
-            await exchange.gate.settled(reply.pending)
-        await self._send({**message, "headers": [(field[0], field[1]) for field in reply.fields]})

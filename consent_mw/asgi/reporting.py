@@ -360,9 +360,13 @@ def _hear(visit: Visit, told: Sequence[tuple[bytes, bytes]]) -> None:
     said = read_instructions(told)
     if said.identify is not None:
         visit.identify(**said.identify)
-    visit.events.extend(Event(name, props) for name, props in said.events)
-    visit.minor_declared = visit.minor_declared or said.minor
-    visit.erased = visit.erased or said.erase
+    if said.events:
+        visit.events += tuple(Event(name, props) for name, props in said.events)
+        visit.spoke = True
+    if said.minor:
+        visit.declare_minor()
+    if said.erase:
+        visit.erase()
 
 
 def _said(exchange: Exchange, *, viewed: bool) -> list[Event]:

@@ -5,7 +5,7 @@ Rule: saying is remembered here and done when the response starts; nothing leave
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from consent_mw.core.decision import Decision
 from consent_mw.core.event import Event
@@ -20,19 +20,23 @@ class Identity:
     email: str = ""
 
 
-@dataclass(slots=True)
 class Visit:
     """One request's decision, and what the app says about its visitor (`scope["consent_mw"]`).
 
     What is said before the response starts goes with that response; what is said later is not heard.
     """
 
-    decision: Decision
-    visitor: str = ""
-    events: list[Event] = field(default_factory=list)
+    # Most apps say nothing, and a visit of which nothing is said holds nothing of these.
+    spoke = False
+    """Whether the app said anything that must be acted on."""
+    events: tuple[Event, ...] = ()
     identity: Identity | None = None
-    minor_declared: bool = False
-    erased: bool = False
+    minor_declared = False
+    erased = False
+
+    def __init__(self, decision: Decision, visitor: str = "") -> None:
+        self.decision = decision
+        self.visitor = visitor
 
     def allows(self, purpose: str) -> bool:
         """Whether the purpose of this name is allowed for this visitor now."""
@@ -48,6 +52,7 @@ class Visit:
             if not isinstance(value, str):
                 raise TypeError(f"{label} must be a str, not {type(value).__name__}")
         self.identity = Identity(user_id, name, email)
+        self.spoke = True
 
     def emit(self, event: Event) -> None:
         """Report something that happened; each vendor gets only what its permit lets leave."""
@@ -55,17 +60,13 @@ class Visit:
             raise TypeError(f"event must be an Event, not {type(event).__name__}")
         if not event.name:
             raise ValueError("event must have a name")
-        self.events.append(event)
+        self.events += (event,)
+        self.spoke = True
 
     def declare_minor(self) -> None:
         """Say that this visitor is a minor: everything optional is denied, what is queued is recalled."""
-        self.minor_declared = True
+        self.minor_declared = self.spoke = True
 
     def erase(self) -> None:
         """Erase what is stored about this visitor, and recall what is queued."""
-        self.erased = True
-
-    @property
-    def spoke(self) -> bool:
-        """Whether the app said anything that must be acted on."""
-        return bool(self.events or self.identity or self.minor_declared or self.erased)
+        self.erased = self.spoke = True

@@ -17,11 +17,12 @@ Rule: all that is remembered is bounded: by a Reader what is short and nothing t
 #include <string.h>
 
 /* Raised whenever what this file and native.py say to each other changes, so that no other build is taken for it. */
-#define VERSION 6
+#define VERSION 7
 
-/* As in fields.py and request_head.py, whose tests hold them together. */
+/* As in fields.py, known.py and request_head.py, whose tests hold them together. */
 #define MOST_FIELDS 200
 #define LONGEST_TARGET 16384
+#define LONGEST_BLOCK 4096
 #define LONGEST_LINE_KEPT 256
 #define LONGEST_FIRST_LINE_KEPT 128
 #define LINES_KEPT 1024 /* a power of two */
@@ -912,6 +913,54 @@ static PyObject *nothing(void) {
     Py_RETURN_NONE;
 }
 
+/* The octets by which these headers are found, put down at `to`: each line of what is `more` (a str), of names and of
+   values. Their number, 0 for what is unusual, -1 with an error. */
+static Py_ssize_t block_of(PyObject *headers, PyObject *more, char *to) {
+    Span part;
+    if (!PyList_Check(headers) || !PyUnicode_Check(more)) return 0;
+    part.at = PyUnicode_AsUTF8AndSize(more, &part.size);
+    if (part.at == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    char *at = to, *end = to + LONGEST_BLOCK;
+    Py_ssize_t many = 2 * PyList_Size(headers);
+    for (Py_ssize_t index = -1; index < many; index++) {
+        if (index >= 0) {
+            PyObject *pair = PyList_GetItem(headers, index / 2), *name, *value;
+            if (!is_pair(pair, &name, &value)) return 0;
+            if (text_of(index % 2 ? value : name, &part) < 0) return -1;
+        }
+        if (part.size >= end - at || memchr(part.at, '\n', (size_t)part.size) != NULL) return 0;
+        memcpy(at, part.at, (size_t)part.size);
+        at += part.size;
+        *at++ = '\n';
+    }
+    return at - to;
+}
+
+/* block(headers, more) */
+static PyObject *block(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
+    char text[LONGEST_BLOCK];
+    if (!has(count, 2)) return NULL;
+    Py_ssize_t size = block_of(args[0], args[1], text);
+    if (size <= 0) return size < 0 ? NULL : Py_NewRef(Py_None);
+    return as_bytes((Span){text, size});
+}
+
+/* headers(headers, more, now) */
+static PyObject *Known_headers(Known *self, PyObject *const *args, Py_ssize_t count) {
+    char text[LONGEST_BLOCK];
+    if (!has(count, 3)) return NULL;
+    double now = PyFloat_AsDouble(args[2]);
+    if (now == -1.0 && PyErr_Occurred()) return NULL;
+    Py_ssize_t size = block_of(args[0], args[1], text);
+    if (size <= 0) return size < 0 ? NULL : Py_NewRef(Py_None);
+    Kept *found = recall(self, (Span){text, size});
+    return found == NULL || now > found->number ? nothing() : Py_NewRef(found->value);
+}
+
 /* get(key) */
 static PyObject *Known_get(Known *self, PyObject *head) {
     Span key;
@@ -1073,6 +1122,7 @@ static PyMethodDef Known_methods[] = {
     {"once", (PyCFunction)Known_once, METH_O, NULL},
     {"request", (PyCFunction)(void (*)(void))Known_request, METH_FASTCALL, NULL},
     {"answer", (PyCFunction)Known_answer, METH_O, NULL},
+    {"headers", (PyCFunction)(void (*)(void))Known_headers, METH_FASTCALL, NULL},
     {"age", (PyCFunction)Known_age, METH_NOARGS, NULL},
     {"clear", (PyCFunction)Known_clear, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -1123,6 +1173,7 @@ static PyObject *mentions(PyObject *Py_UNUSED(module), PyObject *const *args, Py
 static PyMethodDef functions[] = {
     {"render", (PyCFunction)(void (*)(void))render, METH_FASTCALL, NULL},
     {"named", (PyCFunction)(void (*)(void))named, METH_FASTCALL, NULL},
+    {"block", (PyCFunction)(void (*)(void))block, METH_FASTCALL, NULL},
     {"observe", (PyCFunction)(void (*)(void))observe, METH_FASTCALL, NULL},
     {"forward", (PyCFunction)(void (*)(void))forward, METH_FASTCALL, NULL},
     {"pieces_named", (PyCFunction)(void (*)(void))pieces_named, METH_FASTCALL, NULL},

@@ -3,11 +3,13 @@
 Rule: at most twice `limit` heads are known; which of them go first is as in `Remembered`.
 Rule: most heads never come again, so that what came once may leave a hash behind, and nothing else.
 Rule: found is only what is the same in every byte; a request may ask for another target.
+Rule: headers that came one by one are found by the block of them, which no others have.
 """
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 from consent_mw.wire.native import native
 from consent_mw.wire.remembered import Remembered
@@ -16,6 +18,9 @@ from consent_mw.wire.request_head import target_of
 V = TypeVar("V")
 
 LONGEST_LIMIT = 1 << 24
+LONGEST_BLOCK: Final = 4096
+"""Bytes of a block beyond which headers have none."""
+
 ONCE_PER_KEPT = 4
 """How many are known to have come once, for each that is known."""
 
@@ -63,6 +68,12 @@ class PlainKnown(Generic[V]):
         found = self._kept.get(head) if end else None
         return None if found is None or found[1] != len(body) else (found[0], body)
 
+    def headers(self, headers: object, more: object, now: float, /) -> V | None:
+        """What is known of the `block` of these, until its `number`; None where nothing is."""
+        key = _block(headers, more)
+        found = None if key is None else self._kept.get(key)
+        return None if found is None or now > found[1] else found[0]
+
     def age(self) -> None:
         """Forget what has not been asked for since the last time."""
         self._kept.age()
@@ -81,3 +92,23 @@ def known(limit: int) -> PlainKnown[V]:
     made: type[PlainKnown[V]] = PlainKnown if native is None else native.Known
     # What a hash of this process makes of a word is as hard to guess as its dictionaries are.
     return made(limit, hash("known"))
+
+
+def _block(headers: object, more: object) -> bytes | None:
+    if not isinstance(headers, list) or not isinstance(more, str):
+        return None
+    try:
+        parts = [more.encode()]
+    except UnicodeEncodeError:
+        return None
+    for pair in headers:
+        if not isinstance(pair, tuple) or len(pair) != 2 or type(pair[0]) is not bytes or type(pair[1]) is not bytes:
+            return None
+        parts += pair
+    made = b"\n".join([*parts, b""])
+    return made if len(made) <= LONGEST_BLOCK and made.count(b"\n") == len(parts) else None
+
+
+block: Final[Callable[[object, object], bytes | None]] = _block if native is None else native.block
+"""The bytes by which these headers (a list of pairs of bytes) are found, with what is `more` (a str) to be the same;
+None for what is long or unusual."""

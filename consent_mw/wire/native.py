@@ -12,7 +12,7 @@ from typing import Final
 PURE: Final = "CONSENT_MW_PURE"
 """The environment variable that leaves the native core out where it is `1`."""
 
-VERSION: Final = 6
+VERSION: Final = 7
 """What _native.c must say that it is: a build of other source is not used."""
 
 try:

@@ -41,7 +41,7 @@ def test_what_is_long_or_many_is_not_remembered(monkeypatch: pytest.MonkeyPatch)
     for number in range(100):
         for _ in range(2):
             known.head(200, [(b"a", b"%d" % number)])
-    assert len(known._heads) <= 16
+    assert len(known._known) <= 16
 
 
 def test_an_answer_that_comes_again_is_each_visitors_own(tmp_path: Path) -> None:

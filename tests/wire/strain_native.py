@@ -77,6 +77,11 @@ def calls(core: ModuleType) -> list[Callable[[], object]]:
     made += [lambda raw=raw: table.get(raw) for raw in (b"a" * 700, b"c", b"e")]
     made += [lambda: table.keep(1, 1, 1, b""), lambda: table.keep(b"", 1, b"", b""), lambda: core.Known(0, 0)]
     made += [lambda: table.request(b"GET / HTTP/1.1\r\n", 0, [b"/"]), lambda: table.get(""), lambda: table.answer(1)]
+    shown = [*observed, [(b"a", b"b\n")], [(b"a", b"b" * 4093)]]
+    made += [lambda raw=raw: table.headers(raw, "a", 0) for raw in shown]
+    made += [lambda raw=raw: core.block(raw, "a" * 700) for raw in shown]
+    made += [lambda more=more: core.block(pairs, more) for more in ("\xe9", "\ud800", b"a", None)]
+    made += [lambda: table.headers(pairs, "a", ""), lambda: table.headers(pairs, "a"), lambda: core.block(pairs)]
     made += [lambda: table.once(b"a"), lambda: table.once(1), table.age, lambda: len(table), table.clear]
     made.append(lambda: core.Reader({}, len, frozenset(), {}).request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
     return made

@@ -7,8 +7,10 @@ import random
 import weakref
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from consent_mw.wire.known import PlainKnown, known
+from consent_mw.wire.known import LONGEST_BLOCK, PlainKnown, _block, block, known
 from consent_mw.wire.native import native
 
 APART = (b"/_consent", b"/.well-known/")
@@ -78,6 +80,47 @@ def test_an_answer_is_known_where_its_body_is_whole(table: PlainKnown[object]) -
     assert found == dict.fromkeys(found, None) | {b"\r\n\r\nabc": ("it", b"abc")}
     table.keep(b"A", "empty", 0, b"")
     assert (table.answer(b"A\r\n\r\n"), table.answer(b"A\r\n\r\n\r\n\r\n")) == (("empty", b""), None)
+
+
+PAIRS = [(b"host", b"a"), (b"cookie", b"c" * 70)]
+
+
+def test_headers_are_known_by_their_block(table: PlainKnown[object]) -> None:
+    key = block(PAIRS, "10.0.0.1")
+    assert key is not None
+    table.keep(key, "it", 100.0, b"")
+    found = [table.headers(list(PAIRS), "10.0.0.1", now) for now in (100.0, 100.1)]
+    others = [table.headers(PAIRS[:1], "10.0.0.1", 1), table.headers(PAIRS[::-1], "10.0.0.1", 1)]
+    others += [table.headers(PAIRS, more, 1) for more in ("10.0.0.2", "", b"10.0.0.1", None, "\ud800")]
+    assert (found, others) == (["it", None], [None] * 7)
+
+
+PIECES = st.sampled_from([b"", b"a", b"b", b"\n", b"a\nb", b"c" * 2040, b"c" * 2041, "a", 1, bytearray(b"a")])
+
+
+@given(
+    st.lists(st.tuples(PIECES, PIECES) | st.tuples(PIECES), max_size=3),
+    st.sampled_from(["", "a", "\n", "\xe9", b"a"]),
+)
+def test_blocks_are_made_alike(pairs: list[tuple[object, ...]], more: object) -> None:
+    assert block(pairs, more) == _block(pairs, more)
+    assert block(tuple(pairs), more) is None
+    assert block([list(pair) for pair in pairs], more) is None or not pairs
+
+
+@given(st.lists(st.tuples(st.binary(max_size=3), st.binary(max_size=3)), max_size=3), st.text(max_size=2))
+def test_a_block_is_of_one_list_of_headers_alone(pairs: list[tuple[bytes, bytes]], more: str) -> None:
+    made = block(pairs, more)
+    if made is None:
+        assert "\n" in more or any(b"\n" in part for pair in pairs for part in pair)
+        return
+    first, *parts, last = made.split(b"\n")
+    assert (first.decode(), list(zip(parts[::2], parts[1::2], strict=True)), last) == (more, pairs, b"")
+
+
+def test_a_block_of_the_longest_is_one() -> None:
+    assert [block([(b"a", b"b" * size)], "") is None for size in (4092, 4093)] == [False, True]
+    assert len(block([(b"a", b"b" * 4092)], "") or b"") == LONGEST_BLOCK
 
 
 def test_what_is_kept_again_is_replaced(table: PlainKnown[object]) -> None:

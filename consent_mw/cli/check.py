@@ -11,7 +11,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import click
@@ -22,7 +21,7 @@ from consent_mw.core.coverage import CARRIED_OUT, coverage
 from consent_mw.core.policy import Policy
 from consent_mw.core.schema import policy_schema
 from consent_mw.errors import Problem, Severity
-from consent_mw.world.policy_file import Reading, read_cases, read_policy
+from consent_mw.world.policy_file import Reading, read_cases, read_policy, where_cases_stand
 
 UNREADABLE = frozenset({"no-such-file", "unreadable-file", "file-too-large", "not-utf-8"})
 """Codes that mean there was nothing to check."""
@@ -73,13 +72,13 @@ def with_cases(reading: Reading, file: str) -> Reading:
     cases = cases_beside(reading.policy, file) if reading.policy is not None else ()
     if reading.policy is None or not cases:
         return reading
-    found = [*reading.problems, *_uncovered(reading.policy, cases, Path(file).with_suffix(".cases.toml").name)]
+    found = [*reading.problems, *_uncovered(reading.policy, cases, where_cases_stand(file).name)]
     return replace(reading, problems=tuple(sorted(found, key=lambda one: (one.place, one.code, one.message))))
 
 
 def cases_beside(policy: Policy, file: str) -> Sequence[Case]:
     """The cases that stand beside a policy; none where they have mistakes, which `test` tells."""
-    beside = Path(file).with_suffix(".cases.toml")
+    beside = where_cases_stand(file)
     if not beside.is_file():
         return ()
     book = read_cases(beside, policy)

@@ -19,7 +19,7 @@ from consent_mw.cli.findings import as_json, as_text
 from consent_mw.core.cases import Case, Difference, differences
 from consent_mw.core.coverage import Coverage, coverage
 from consent_mw.core.policy import Policy
-from consent_mw.world.policy_file import Reading, read_cases, read_policy
+from consent_mw.world.policy_file import Reading, read_cases, read_policy, where_cases_stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def command(file: str, beside: str | None, covers: bool, strict: bool, junit: st
     reading = read_policy(file)
     if reading.policy is None:
         return _mistaken(reading, file, form)
-    where = beside or str(Path(file).with_suffix(".cases.toml"))
+    where = beside or str(where_cases_stand(file))
     if not Path(where).exists():
         raise click.ClickException(f"there are no cases for `{file}`: `{where}` does not exist")
     book = read_cases(where, reading.policy)

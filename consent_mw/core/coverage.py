@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from consent_mw.core.cases import Case, Expected, decision_of
-from consent_mw.core.policy import Clause, Policy
+from consent_mw.core.cases import Case, Expected, decision_of, differences
+from consent_mw.core.policy import Clause, Policy, Proof
 from consent_mw.core.terms import Signal
 from consent_mw.errors import Place
+
+Rule = tuple[str, str, Place, tuple[str, ...]]
+"""A rule by its sort and name, with its place and the clauses that it cites."""
 
 CARRIED_OUT = {
     "purpose": "the decision of every request",
@@ -70,7 +73,13 @@ def coverage(policy: Policy, cases: Sequence[Case]) -> Coverage:
     return Coverage(rules, tuple((one, tuple(by_clause.get(one.id, ()))) for one in wanted))
 
 
-def every_rule(policy: Policy) -> Iterator[tuple[str, str, Place, tuple[str, ...]]]:
+def proof(policy: Policy, cases: Sequence[Case]) -> Proof:
+    """Which of these cases hold for each rule that they put to the test."""
+    holding = [one for one in cases if not differences(one, policy)]
+    return {(one.sort, one.name): one.cases for one in coverage(policy, holding).rules if one.cases}
+
+
+def every_rule(policy: Policy) -> Iterator[Rule]:
     """Every rule of the policy: sort, name, place, clauses; a signal counts for each jurisdiction it differs in."""
     for purpose in policy.purposes:
         yield "purpose", purpose.name, purpose.place, purpose.clauses

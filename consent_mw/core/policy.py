@@ -232,11 +232,15 @@ class OutboxRule:
     overflow: Overflow = Overflow.REJECT_NEW
 
 
+Proof = Mapping[tuple[str, str], tuple[str, ...]]
+"""The names of the cases that put a rule to the test and hold, by its sort (`cookie`) and its name."""
+
+
 @dataclass(frozen=True, eq=False)
 class Policy:
     """The compiled rules of one policy file. Compared and hashed by identity: a reload makes another one.
     `texts` are the site's own words by language (lower case, or empty for every one) and key; `texts_digest` is that
-    of the file that they came from."""
+    of the file that they came from; `proof` is there where cases stand beside the file."""
 
     file: str
     digest: str
@@ -262,6 +266,7 @@ class Policy:
     outbox: OutboxRule = OutboxRule()
     texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     texts_digest: str = ""
+    proof: Proof | None = field(default=None, repr=False)
     _exact: dict[str, CookieRule] = field(default_factory=dict, init=False, repr=False)
     _prefixes: dict[str, CookieRule] = field(default_factory=dict, init=False, repr=False)
     _lengths: tuple[int, ...] = field(default=(), init=False, repr=False)

@@ -20,7 +20,7 @@ from consent_mw.sidecar.settings import Settings
 from consent_mw.wire.token import Keyring, parse_keys
 from consent_mw.world.certificates import Certificates
 from consent_mw.world.geo import BUILTIN, Locator
-from consent_mw.world.policy_file import Reading, read_bounded, read_policy, read_policy_bytes
+from consent_mw.world.policy_file import Reading, read_bounded, read_policy, read_policy_bytes, where_cases_stand
 from consent_mw.world.store import open_store, without_password
 from consent_mw.world.watch import Look, look
 
@@ -136,6 +136,7 @@ def problems_around(settings: Settings) -> list[ConsentError]:
 def _files_of(settings: Settings, policy: Policy | None = None) -> list[str]:
     """Every file that these settings and this policy name."""
     named = [settings.policy, settings.keys_file, settings.tls_cert, settings.tls_key]
+    named.append(str(where_cases_stand(settings.policy)))
     if policy is not None:
         named += [policy.site.texts, *(one for one in policy.geo.databases if one != BUILTIN)]
     return [one for one in named if one]

@@ -22,6 +22,7 @@ from consent_mw.core.cases import Case
 from consent_mw.core.compiler import compile_policy
 from consent_mw.core.compiler.cases import compile_cases
 from consent_mw.core.compiler.texts import compile_texts
+from consent_mw.core.coverage import proof
 from consent_mw.core.document import Document, Kind, Node
 from consent_mw.core.policy import Policy
 from consent_mw.errors import Place, PolicyError, Problem, Severity
@@ -77,7 +78,9 @@ def read_policy_bytes(data: bytes, path: str | os.PathLike[str]) -> Reading:
     text = _text_of(data, file)
     if isinstance(text, Problem):
         return replace(_failed(text), source=_shown_of(data, text))
-    return replace(_parse(text, file, Path(file).absolute().parent, digest_of(data)), data=data)
+    reading = _parse(text, file, Path(file).absolute().parent, digest_of(data))
+    policy = reading.policy
+    return replace(reading, policy=None if policy is None else _proven(policy, file), data=data)
 
 
 def parse_policy(text: str, file: str, *, base: Path | None) -> Reading:
@@ -150,6 +153,12 @@ def _is_written(pipe: int) -> bool:
     return False
 
 
+def where_cases_stand(file: str) -> Path:
+    """Where the cases of the policy in this file stand, if there are any."""
+    whole = Path(file)
+    return whole.with_suffix(".cases.toml") if whole.name else whole / "policy.cases.toml"
+
+
 def profile_names() -> tuple[str, ...]:
     """The names of the built-in policies."""
     folder = resources.files("consent_mw") / "profiles"
@@ -190,6 +199,16 @@ def _parse(text: str, file: str, base: Path | None, digest: str) -> Reading:
         problems += found
     problems.sort(key=lambda one: (one.place, one.code, one.message))
     return Reading(policy, tuple(problems), source, texts=words)
+
+
+def _proven(policy: Policy, file: str) -> Policy:
+    """The policy with the cases that stand beside it and hold. Those of a file with mistakes, which `test` tells of,
+    prove nothing."""
+    beside = where_cases_stand(file)
+    if not policy.clauses or not _is_file(str(beside)):
+        return policy
+    book = read_cases(beside, policy)
+    return policy if book.reading.problems else replace(policy, proof=proof(policy, book.cases))
 
 
 def _with_texts(policy: Policy, shown: str) -> tuple[Policy | None, str, tuple[Problem, ...]]:

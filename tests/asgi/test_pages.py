@@ -21,6 +21,7 @@ from consent_mw.asgi.pages import (
 )
 from consent_mw.asgi.pages.markup import el, link, name_in_words
 from consent_mw.core.consent import NO_CONSENT, Consent
+from consent_mw.core.coverage import CARRIED_OUT
 from consent_mw.core.decision import Decision, decide
 from consent_mw.core.facts import Facts
 from consent_mw.core.policy import (
@@ -38,7 +39,9 @@ from consent_mw.core.policy import (
     Vendor,
 )
 from consent_mw.core.terms import Banner, Effect, Mode, Regime, Signal, VendorKind
+from consent_mw.core.wording import ENGLISH
 from consent_mw.errors import Place
+from consent_mw.world.wording import texts_in
 
 NOW = 1_790_000_000
 HERE = Place("policy.toml", 1)
@@ -312,6 +315,64 @@ def test_the_policy_page_tells_everything_that_the_rules_do() -> None:
     assert {"href": "mailto:privacy@mixmax.com"} in page.all("a")
 
 
+def clauses_of(policy: Policy, words: Words = WORDS) -> Page:
+    return Page(policy_page(View(policy, FILES, words), decided(policy=policy)))
+
+
+def test_each_clause_is_shown_with_its_rules_where_they_are_carried_out_and_their_cases() -> None:
+    proof = {("signal", "dnt"): ("a visitor with DNT is told", "DNT is ignored"), ("cookie", "session"): ("another",)}
+    told = clauses_of(replace(POLICY, proof=proof)).text.partition("What the published policy says")[2]
+    shown = [
+        "support Do Not Track requests", "Carried out by: Do Not Track", "Where this is carried out", "Do Not Track",
+        "in every decision, and in what your browser is told", "Tested by these cases:", "a visitor with DNT is told",
+        "DNT is ignored", "neither rent nor sell", "no rule can show", "resident of the European Union", "EEA UK",
+        "by where your address is", "No case tests this.",
+    ]  # fmt: skip
+    at = 0
+    for one in shown:
+        assert one in told[at:], one
+        at = told.index(one, at) + len(one)
+    assert ("another" in told, "No test cases come" in told) == (False, False)
+
+
+def test_a_policy_without_cases_says_that_it_comes_without() -> None:
+    told = clauses_of(POLICY).text
+    assert told.count("No test cases come with this policy.") == 1
+    assert ("No case tests this." in told, "Tested by" in told) == (False, False)
+    assert "Carried out by where your address is" in told
+
+
+def test_the_proof_of_a_clause_is_told_in_the_visitors_language() -> None:
+    german = Words("de", texts_in("de"))
+    told = clauses_of(replace(POLICY, proof={("signal", "dnt"): ("DNT is ignored",)}), german).text
+    assert "Geprüft durch diese Fälle:" in told
+    assert "Kein Fall prüft das." in told
+    assert [text for key, text in ENGLISH.items() if key.startswith("where.") and text in told] == []
+
+
+def test_a_rule_of_every_sort_is_told_with_where_it_is_carried_out() -> None:
+    cited = ("dnt",)
+    effect = SignalEffect(Effect.REFUSE, HERE, frozenset({"cross_site"}), cited)
+    policy = replace(
+        POLICY,
+        purposes=tuple(replace(one, clauses=cited) for one in POLICY.purposes),
+        jurisdictions=tuple(replace(one, clauses=cited) for one in POLICY.jurisdictions),
+        signals={
+            Signal.TCF: SignalRule(Signal.TCF, effect),
+            Signal.GPC: SignalRule(Signal.GPC, effect, {"eea_uk": effect}),
+        },
+        identifier=IdentifierRule("__Host-vid", "analytics", 395 * DAY, HERE, cited),
+        cookies=tuple(replace(one, clauses=cited) for one in POLICY.cookies),
+        vendors=tuple(replace(one, clauses=cited) for one in POLICY.vendors),
+        features=tuple(replace(one, clauses=cited) for one in POLICY.features),
+    )
+    told = clauses_of(policy).text
+    assert [key for key, text in ENGLISH.items() if key.startswith("where.") and text not in told] == []
+    assert {f"where.{sort}" for sort in CARRIED_OUT} == {key for key in ENGLISH if key.startswith("where.")}
+    for called in ("TCF", "Global Privacy Control (EEA UK)", "Cookie: __Host-vid", "Cookie: _ga*", "Segment"):
+        assert called in told.partition("Where this is carried out")[2], called
+
+
 def test_receipts_are_shown_with_their_signed_form() -> None:
     claims = {
         "receipt": "r1",
@@ -333,6 +394,7 @@ HOSTILE = replace(
     clauses=(Clause("dnt", EVIL + "{site}", HERE),),
     cookies=(CookieRule(EVIL, "analytics", HERE), CookieRule("{name}*", "analytics", HERE)),
     vendors=(replace(POLICY.vendors[0], country=EVIL, transfer_basis="{x}"),),
+    proof={("signal", "dnt"): (EVIL, "{name}")},
 )
 
 

@@ -23,6 +23,12 @@ POLICY = (
     + ABROAD
     + '[[clause]]\nid = "gpc"\ntext = "We honour Global Privacy Control"\n'
 ).replace("[signal.gpc]\n", '[signal.gpc]\nclause = ["gpc"]\n')
+CASES = """
+[[case]]
+name = "a Californian with GPC is not followed to other sites"
+given = { country = "US", region = "CA", gpc = true }
+expect = { reasons = { cross_site = "signal-refuses" } }
+"""
 ROUTES = ("preferences", "policy", "receipts", "data")
 
 
@@ -34,7 +40,9 @@ def pages() -> Iterator[Pages]:
 
 @pytest.fixture(scope="module")
 def site(pages: Pages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("sidecar"), POLICY, pages.url) as where:
+    folder = tmp_path_factory.mktemp("sidecar")
+    (folder / "policy.cases.toml").write_text(CASES)
+    with serving(folder, POLICY, pages.url) as where:
         yield where.replace("127.0.0.1", "localhost")
 
 
@@ -110,6 +118,8 @@ def test_the_policy_page_says_all_in_plain_words(browser: Browser, site: str) ->
             "We honour Global Privacy Control", "Carried out by: Global Privacy Control", "privacy@example.com",
         ):  # fmt: skip
             assert said in told, said
+        page.get_by_text("Where this is carried out, and how it is tested").click()
+        assert page.get_by_role("listitem").get_by_text("a Californian with GPC is not followed").is_visible()
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])

@@ -58,6 +58,43 @@ def test_a_signal_reloads_the_policy(tmp_path: Path, origin: Origin, workers: st
         assert metric(admin, 'consent_mw_reloads_total{result="done"}') == 1
 
 
+CITED = (
+    POLICY.replace("[signal.gpc]\n", '[signal.gpc]\nclause = ["gpc"]\n') + '[[clause]]\nid = "gpc"\ntext = "GPC"\n'
+)
+CASE = """[[case]]
+name = "%s"
+given = { country = "US", region = "CA", gpc = true }
+expect = { reasons = { cross_site = "signal-refuses" } }
+"""
+
+
+def policy_page(port: int) -> str:
+    """The page of the policy, in German."""
+    return ask(port, b"GET /_consent/policy?lang=de HTTP/1.1\r\nAccept: text/html\r\n" + CLOSE + b"\r\n").decode()
+
+
+@WORKERS
+def test_the_cases_beside_the_policy_are_loaded_with_it(tmp_path: Path, origin: Origin, workers: str) -> None:
+    beside = tmp_path / "policy.cases.toml"
+    beside.write_text(CASE % "one case")
+    with a_sidecar(tmp_path, origin.port, "--workers", workers, policy=CITED) as (_, port, admin):
+        assert "Geprüft durch diese Fälle:</p><ul><li>one case</li></ul>" in policy_page(port)
+        beside.write_text(CASE % "another case")
+        assert "<li>one case</li>" in policy_page(port)
+        assert operate(admin, "POST", "/reload")[0] == 200
+        assert "<li>another case</li>" in policy_page(port)
+        beside.write_text("what is this?")
+        assert operate(admin, "POST", "/reload")[0] == 200
+        assert "Zu dieser Richtlinie gibt es keine Testfälle." in policy_page(port)
+
+
+def test_watched_cases_are_reloaded(tmp_path: Path, origin: Origin) -> None:
+    with a_sidecar(tmp_path, origin.port, "--watch", policy=CITED) as (_, port, _admin):
+        assert "<li>one case</li>" not in policy_page(port)
+        (tmp_path / "policy.cases.toml").write_text(CASE % "one case")
+        until(lambda: "<li>one case</li>" in policy_page(port))
+
+
 @WORKERS
 def test_an_unsound_policy_changes_nothing_and_is_told_in_full(tmp_path: Path, origin: Origin, workers: str) -> None:
     with a_sidecar(tmp_path, origin.port, "--workers", workers) as (process, port, admin):

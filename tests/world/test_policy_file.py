@@ -16,7 +16,7 @@ from consent_mw.core.compiler import CODES
 from consent_mw.core.policy import DAY, SignalEffect
 from consent_mw.core.terms import Banner, Effect, Regime, SameSite, Signal
 from consent_mw.errors import Place, PolicyError, Problem, Severity
-from consent_mw.world.policy_file import MAX_BYTES, load_policy, parse_policy, read_policy
+from consent_mw.world.policy_file import MAX_BYTES, load_policy, parse_policy, read_policy, where_cases_stand
 
 POLICIES = Path(__file__).parents[1] / "policies"
 SOURCES = Path(__file__).parents[2] / "consent_mw"
@@ -173,3 +173,58 @@ def test_load_policy_raises_with_every_problem_warnings_included() -> None:
 )
 def test_extreme_documents_are_problems_not_exceptions(nested: str) -> None:
     assert parse_policy(nested, "p.toml", base=None).policy is None
+
+
+CITED = """
+schema = 1
+revision = "1"
+[site]
+name = "Example"
+policy_url = "https://example.com/privacy"
+[[clause]]
+id = "gpc"
+text = "We honour Global Privacy Control"
+[purpose.essential]
+essential = true
+[purpose.analytics]
+text = "Learn which pages are read."
+[jurisdiction.all]
+regions = ["*"]
+regime = "opt-out"
+[signal.gpc]
+effect = "refuse"
+purposes = ["analytics"]
+clause = ["gpc"]
+"""
+HOLDS = """
+[[case]]
+name = "holds"
+given = { country = "US", gpc = true }
+expect = { denies = ["analytics"] , allows = ["essential"] }
+"""
+FAILS = HOLDS.replace("holds", "fails").replace("gpc = true", "gpc = false")
+HELD = dict.fromkeys(
+    [("jurisdiction", "all"), ("purpose", "essential"), ("purpose", "analytics"), ("signal", "gpc")], ("holds",)
+)
+
+
+@pytest.mark.parametrize(
+    ("cases", "proof"),
+    [(HOLDS, HELD), (HOLDS + FAILS, HELD), (FAILS, {}), (HOLDS + "[[case]]\n", None), (None, None)],
+    ids=["one that holds", "one that does not", "none that holds", "mistakes", "no file"],
+)
+def test_only_cases_that_hold_prove_a_rule(
+    tmp_path: Path, cases: str | None, proof: dict[tuple[str, str], tuple[str, ...]] | None
+) -> None:
+    (tmp_path / "a.toml").write_text(CITED)
+    if cases is not None:
+        (tmp_path / "a.cases.toml").write_text(cases)
+    assert load_policy(tmp_path / "a.toml").proof == proof
+
+
+def test_cases_of_a_policy_without_a_name_stand_in_its_folder() -> None:
+    assert [str(where_cases_stand(one)) for one in ("a.toml", "d/a", "")] == [
+        "a.cases.toml",
+        "d/a.cases.toml",
+        "policy.cases.toml",
+    ]

@@ -17,11 +17,11 @@ import click
 
 from consent_mw.cli.demo_site.control import Control
 from consent_mw.cli.demo_site.drive import drive
-from consent_mw.cli.demo_site.process import demo_policy, sidecar
+from consent_mw.cli.demo_site.process import PROFILE, demo_policy, sidecar
 from consent_mw.cli.demo_site.receiver import Receiver
 from consent_mw.cli.demo_site.shop import Shop
 from consent_mw.core.policy import Policy
-from consent_mw.world.policy_file import load_policy
+from consent_mw.world.policy_file import load_policy, read_profile_cases, where_cases_stand
 
 WANTED_PORT = 8700
 """Where the page to visit from is, if the port is free."""
@@ -56,6 +56,7 @@ def _run(stack: contextlib.ExitStack, visits: int | None, port: int) -> int:
         stack.callback(server.end)
     file = folder / "policy.toml"
     file.write_text(demo_policy(receiver.url), encoding="utf-8")
+    where_cases_stand(str(file)).write_text(read_profile_cases(PROFILE), encoding="utf-8")
     policy = load_policy(file)
     site = stack.enter_context(sidecar(folder, file, shop.url))
     if visits is not None:

@@ -101,6 +101,7 @@ def test_its_pages_show_what_passed_and_why() -> None:
         agreed = body_of(control, f"/?{urlencode([*everybody, ('says', 'accept'), ('signs_in', 'on')])}")
         hostile = body_of(control, "/?as=nobody&says=%3Cscript%3E&signs_in=%00&as=%22")
         site = body_of(shop)
+        published = body_of(shop, "/_consent/policy")
         vendor = body_of(receiver)
         live = json.loads(body_of(receiver, "/live"))
     for expected in ("Berlin", "DE: eea_uk", "IS: eea_uk", "US: elsewhere", "Tk: D;ignored", "Tk: N;none"):
@@ -113,6 +114,7 @@ def test_its_pages_show_what_passed_and_why() -> None:
         assert expected in agreed
     assert "<script>" not in hostile
     assert "cmw-banner" in site
+    assert "Tested by these cases:" in published
     assert "What reached the analytics vendor" in vendor
     assert live["total"] >= len(live["events"]) > 0
 

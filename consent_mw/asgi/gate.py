@@ -379,9 +379,8 @@ class Gate:
         if exchange.identifier is not None or not self.healthy or self.is_bot(exchange):
             return []
         exchange.identifier, token = self.keyring.new_identifier(secrets.token_bytes(16), int(self.now()) // DAY)
-        rules = exchange.rules
-        name, domain = rules.identifier_cookie, rules.cookie_domain
-        return [cookies.make_set_cookie(name, token.encode(), max_age=rule.lasts, domain=domain)]
+        before, after = exchange.rules.identifier_line
+        return [before + token.encode() + after]
 
     def forget_cookies(self, exchange: Exchange) -> list[bytes]:
         """Deletions of our own cookies. A refusal is not forgotten: a bare no stays, with nothing else in it."""

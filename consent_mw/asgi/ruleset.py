@@ -25,7 +25,7 @@ from consent_mw.core.policy import CookieRule, Policy
 from consent_mw.core.terms import Mode, Whereabouts
 from consent_mw.core.whereabouts import Location, Settled, settle
 from consent_mw.wire.address import IpAddress, Trust, read_address
-from consent_mw.wire.cookies import SetCookie, called
+from consent_mw.wire.cookies import SetCookie, called, make_set_cookie
 from consent_mw.wire.fields import look_at
 from consent_mw.wire.remembered import Remembered
 
@@ -131,6 +131,7 @@ class Ruleset:
         self.consent_cookie = CONSENT_COOKIES[1 if domain else 0]
         self.cookie_domain = domain or None
         self.identifier_cookie = policy.identifier.cookie.encode() if policy.identifier else b""
+        self.identifier_line = _identifier_line(policy)
         self.own_names = tuple(name for name in (*CONSENT_COOKIES, self.identifier_cookie) if name)
         self.own_cookies = frozenset(self.own_names)
         self.carriers = tuple(rule for rule in policy.signals.values() if rule.cookie)
@@ -297,3 +298,13 @@ class Ruleset:
         if country and country not in self._countries and len(self._countries) < SETTLED_KEPT:
             self._countries[country] = known
         return Place(known[0], client, known[1])
+
+
+def _identifier_line(policy: Policy) -> tuple[bytes, bytes]:
+    """The Set-Cookie line of an identifier, before its token and after it."""
+    rule = policy.identifier
+    if rule is None:
+        return b"", b""
+    name = rule.cookie.encode()
+    line = make_set_cookie(name, b"", max_age=rule.lasts, domain=policy.site.cookie_domain or None)
+    return line[: len(name) + 1], line[len(name) + 1 :]

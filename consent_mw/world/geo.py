@@ -80,6 +80,9 @@ class Locator:
         if address is None:
             return ()
         plain = unmap(address)  # databases know the network behind a transition address only as IPv4
+        if len(self._databases) == 1:
+            only = _ask(self._databases[0], self._problems, plain)
+            return () if only is None else (only,)
         found = [_ask(one, self._problems, plain) for one in self._databases]
         return tuple(one for one in found if one is not None)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import socket
 import struct
 from typing import cast
@@ -20,9 +19,10 @@ from consent_mw.sidecar.passage import Passage
 from consent_mw.sidecar.plain import refusing
 from consent_mw.sidecar.plane import Plane
 from consent_mw.sidecar.relay import Relay
+from consent_mw.wire.arriving import Arriving
 from consent_mw.wire.body import MalformedBodyError, RequestBody, body_of
 from consent_mw.wire.fields import render
-from consent_mw.wire.request_head import LONGEST_HEAD, LONGEST_TARGET, Refusal, RequestHead, read_head
+from consent_mw.wire.request_head import LONGEST_HEAD, Refusal, RequestHead, read_head
 
 HEAD_WITHIN = 10.0
 KEPT_ALIVE = 75.0
@@ -36,7 +36,6 @@ answer once the browser sends no more; for the last bytes to be taken."""
 BUFFERED = 65_536
 MOST_CONNECTIONS = 8192
 """Bytes of a request that wait in memory; connections at once, beyond which a new one is told to come again."""
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 
 class Client(asyncio.Protocol):
@@ -52,8 +51,7 @@ class Client(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._searched = 0
-        self._skipped = False
+        self._arriving = Arriving()
         self._served = False
         self.relay: Relay | Passage | None = None
         self._passage: Passage | None = None
@@ -275,8 +273,11 @@ class Client(asyncio.Protocol):
     def _step(self) -> bool:
         """One thing of what is in the buffer; whether there may be more."""
         if self.relay is None:
-            raw = self._take_head()
+            raw = self._arriving.take(self._buffer)
             if raw is None:
+                return False
+            if isinstance(raw, Refusal):
+                self._refuse(raw)
                 return False
             found = self.plane.admissions.find(raw, self.plane.gate, self.peer, self.secure)
             if found is None:
@@ -351,29 +352,6 @@ class Client(asyncio.Protocol):
             transport.set_protocol(other)
             other.connection_made(transport)
             other.data_received(data)
-
-    def _take_head(self) -> bytes | None:
-        """Remove a head from the buffer, once it is whole; what can never be one is refused."""
-        buffer = self._buffer
-        # An empty line before a request is allowed for (RFC 9112 2.2), one only.
-        if not self._skipped and buffer.startswith(b"\r\n"):
-            self._skipped = True
-            del buffer[:2]
-        if not buffer:
-            return None
-        found = _HEAD_END.search(buffer, self._searched, LONGEST_HEAD + 4)
-        if found is None:
-            self._searched = max(0, len(buffer) - 3)
-            if len(buffer) > LONGEST_TARGET + 32 and b"\n" not in buffer[: LONGEST_TARGET + 32]:
-                self._refuse(Refusal(414, f"the request target is longer than {LONGEST_TARGET} bytes"))
-            elif len(buffer) > LONGEST_HEAD:
-                self._refuse(Refusal(431, f"the request's head is longer than {LONGEST_HEAD} bytes"))
-            return None
-        self._searched = 0
-        self._skipped = False
-        raw = bytes(buffer[: found.end()])
-        del buffer[: found.end()]
-        return raw
 
     def _refuse(self, refusal: Refusal) -> None:
         relay, self.relay = self.relay, None

@@ -26,6 +26,7 @@ from consent_mw.wire.fields import LINES_KEPT
 from consent_mw.wire.known import known
 from consent_mw.wire.remembered import Remembered
 from consent_mw.wire.token import Keyring
+from consent_mw.world.access_log import AccessLog
 from consent_mw.world.upstream.heads import HEADS_KEPT
 from tests.journeys.site import KEY, POLICY
 from tests.sidecar.test_instructions import DAY, Ends
@@ -176,7 +177,7 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, int], d
 async def _visited(file: Path) -> tuple[dict[str, int], dict[str, Any]]:
     keys = Keyring([KEY])
     gate = Gate(load_policy(file), keys, clock=lambda: DAY * 86_400.0 + 5)
-    ends = Ends(gate)
+    ends = Ends(gate, AccessLog(None))
 
     def reached() -> dict[str, Any]:
         return roots(gate=gate, client=ends._client, connection=ends._connection)

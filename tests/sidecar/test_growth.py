@@ -15,6 +15,7 @@ from consent_mw import ConsentMiddleware, load_policy
 from consent_mw.asgi.gate import Gate
 from consent_mw.wire.fields import forget_lines
 from consent_mw.wire.token import Keyring
+from consent_mw.world.access_log import AccessLog
 from tests.journeys.site import BERLIN, KEY, POLICY
 from tests.sidecar.test_instructions import ANSWER, BROWSER, DAY, Counter, Ends, scope_of
 
@@ -84,7 +85,7 @@ async def _counted(gate: Callable[[], Gate], file: Path) -> dict[str, int]:
     middleware = ConsentMiddleware(app, policy=file, keys=[KEY])
     middleware.gate = gate()
     middleware.gate.started = True
-    ends, told = Ends(gate()), {}
+    ends, told = Ends(gate(), AccessLog(None)), {}
     for kind, answer in ((b"document", ANSWER % b"text/html"), (b"style", ANSWER % b"text/css")):
         for number in range(30):
             # The first of them have the decision made that all later ones find.

@@ -132,7 +132,8 @@
     event.preventDefault();
     choose(choice).catch(() => {
       banner()?.removeEventListener("submit", submitted);
-      form.requestSubmit(button);
+      // Later: what a page's policy forbids fails at once, while this submission is still being heard, and no other is.
+      setTimeout(() => form.requestSubmit(button));
     });
   }
 

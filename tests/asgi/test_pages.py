@@ -123,7 +123,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "input", "img", "br"):
+        if tag not in ("meta", "link", "input", "img", "br", "hr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -381,7 +381,7 @@ def test_receipts_are_shown_with_their_signed_form() -> None:
         "jws": "a.b.c",
     }
     page = Page(receipts_page(seen(), [claims]))
-    for said in ("Receipt 1", "r1", "2026-01-01T00:00:00Z", "Analytics", "a.b.c"):
+    for said in ("Receipt 1", "r1", "January 1, 2026", "Analytics", "a.b.c"):
         assert said in page.text
     assert "no receipt for this browser" in Page(receipts_page(seen(), [])).text
 
@@ -433,6 +433,20 @@ def test_every_page_has_its_landmarks_and_the_sites_own_look(name: str) -> None:
     assert [one["href"] for one in page.all("link")] == [FILES.style, FILES.pages, "/brand.css"]
     assert page.all("img") == [{"src": "/logo.svg", "alt": ""}]
     assert "Mixmax" in page.text
+
+
+def test_what_is_stored_reads_as_people_write_it() -> None:
+    claims = {
+        "at": "2026-11-24T17:14:17Z", "jurisdiction": "eea_uk", "purposes": {"analytics": True},
+        "signals": {"gpc": True}, "jws": "a.b.c", "notes": "2026-99-99T00:00:00Z",
+    }  # fmt: skip
+    view = replace(seen(), words=Words("de", texts_in("de")))
+    told = Page(data_page(view, {"receipts": [claims]}))
+    for said in ("24. November 2026", "EEA UK", "Statistik", "Global Privacy Control", "2026-99-99T00:00:00Z"):
+        assert said in told.text
+    assert "2026-11-24T" not in told.text
+    assert [one["aria-label"] for one in told.all("textarea")] == ["Signierte Form"]
+    assert "24. November 2026" in Page(receipts_page(view, [claims])).text
 
 
 def test_lengths_names_and_moments_read_well() -> None:

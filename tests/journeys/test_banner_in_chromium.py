@@ -211,6 +211,46 @@ def test_a_strict_policy_of_the_site_needs_no_exception(browser: Browser, site: 
         assert names(visitor) == {"__Host-consent"}
 
 
+@SCRIPTS
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_where_a_pages_own_policy_forbids_its_style_it_is_a_plain_form_that_covers_nothing(
+    browser: Browser, site: str, pages: Pages, scripts: bool, lang: str
+) -> None:
+    meta = "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; {}form-action 'self'\">"
+    pages.pages["/meta"] = a_page(lang=lang, head=meta.format("script-src 'self'; " if scripts else ""))
+    with a_visitor(browser, BERLIN, width=320, height=568) as visitor:
+        page = visitor.new_page()
+        page.goto(f"{site}/meta")
+        banner = page.locator("#cmw-banner")
+        assert banner.evaluate("one => getComputedStyle(one).position") == "static"
+        boxes_of_choices = opened(page)
+        above, main = banner.bounding_box(), page.locator("main").bounding_box()
+        assert above is not None
+        assert main is not None
+        assert above["y"] + above["height"] <= main["y"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        yes, no = looks(page)
+        for differs in ("width", "font"):
+            assert yes.pop(differs) == no.pop(differs) or differs == "width"
+        assert yes == no
+        rows = [one.bounding_box() for one in boxes_of_choices]
+        assert rows[0]["y"] < rows[1]["y"]
+        assert banner.locator("hr").is_visible()
+        assert violations(page) == []
+        banner.locator("> form button").last.click()
+        gone(page)
+        assert names(visitor) == {"__Host-consent"}
+
+
+def test_it_is_not_printed(browser: Browser, site: str) -> None:
+    with a_visitor(browser, BERLIN) as visitor:
+        page = visitor.new_page()
+        page.goto(site)
+        assert page.locator("#cmw-banner").is_visible()
+        page.emulate_media(media="print")
+        assert not page.locator("#cmw-banner").is_visible()
+
+
 def test_by_keyboard_the_banner_comes_first_and_traps_nobody(browser: Browser, site: str) -> None:
     with a_visitor(browser, BERLIN) as visitor:
         page = visitor.new_page()

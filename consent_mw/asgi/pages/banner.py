@@ -3,6 +3,7 @@
 Rule: yes and no stand side by side in the same form, size and colour; the purposes are one step further, folded
     away in the banner, with nothing ticked but what the person allowed.
 Rule: the purposes are a form of their own, so that Enter on a box never says yes to all.
+Rule: it reads and works without its style as well, where a page's own policy forbids that.
 Rule: the markup is ASCII, so that it reads the same in whatever charset the page has.
 Rule: it is the same for everybody whom a decision asks alike; only the path to return to is put in for each page.
 """
@@ -55,6 +56,8 @@ def banner_section(view: View, decision: Decision, path: str = _PATH, quoted: st
         el("div", *_told(view, decision, quoted), class_="cmw-told"),
         _form(view, decision, path),
         _choices(view, decision, path),
+        # Where the page forbids our style, this is where the banner ends; our style hides it.
+        el("hr"),
         id="cmw-banner",
         role="region",
         aria_label=words.say("banner.label"),
@@ -141,6 +144,7 @@ def _form(view: View, decision: Decision, path: str) -> Markup:
         "form",
         el("input", type="hidden", name="return", value=path),
         first,
+        " ",
         el("button", words.say("choice.reject"), type="submit", name="all", value="reject"),
         method="post",
         action=f"{view.prefix}/choice",
@@ -174,4 +178,4 @@ def _box(view: View, decision: Decision, purpose: Purpose) -> Markup:
     said_yes = verdict is not None and verdict.reason is Reason.CONSENT_GIVEN
     about = _about(purpose) if purpose in _asked(view, decision) and view.words.purpose(purpose) else False
     box = el("input", type="checkbox", name="purpose", value=purpose.name, checked=said_yes, aria_describedby=about)
-    return el("label", box, el("bdi", view.words.label(purpose.name)))
+    return el("div", el("label", box, el("bdi", view.words.label(purpose.name))))

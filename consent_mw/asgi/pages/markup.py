@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import urlsplit
 
-_VOID = frozenset({"br", "img", "input", "link", "meta"})
+_VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
 _CODES = frozenset({"ca", "ccpa", "ch", "eea", "eu", "gb", "gdpr", "uk", "us", "usa"})
 _SCHEMES = frozenset({"http", "https", "mailto"})
 

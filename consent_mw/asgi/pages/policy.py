@@ -39,7 +39,8 @@ def _section(view: View, name: str, *content: str) -> Markup:
 def _purposes(view: View, decision: Decision) -> Markup:
     words = view.words
     rows: list[tuple[str, ...]] = [
-        (words.label(one.name), words.purpose(one), verdict_of(view, decision, one)) for one in view.policy.purposes
+        (words.label(one.name), el("bdi", words.purpose(one)), verdict_of(view, decision, one))
+        for one in view.policy.purposes
     ]
     columns = (words.say("purposes.purpose"), words.say("purposes.what"), words.say("purposes.now"))
     return table(words.say("purposes.title"), columns, rows)

@@ -119,7 +119,13 @@ def _buttons(*buttons: str) -> Markup:
 def _essential(view: View, purpose: Purpose) -> Markup:
     words = view.words
     note = el("p", words.say("preferences.essential"), class_="cmw-muted")
-    return el("div", el("h3", words.label(purpose.name)), el("p", words.purpose(purpose)), note, class_="cmw-card")
+    return el(
+        "div",
+        el("h3", words.label(purpose.name)),
+        el("p", el("bdi", words.purpose(purpose))),
+        note,
+        class_="cmw-card",
+    )
 
 
 def _box(view: View, purpose: Purpose, decision: Decision, consent: Consent) -> Markup:
@@ -135,7 +141,7 @@ def _box(view: View, purpose: Purpose, decision: Decision, consent: Consent) -> 
         aria_describedby=f"{name}-text",
     )
     text = words.purpose(purpose)
-    told = el("p", join(text, " ") if text else "", verdict_of(view, decision, purpose), id=f"{name}-text")
+    told = el("p", join(el("bdi", text), " ") if text else "", verdict_of(view, decision, purpose), id=f"{name}-text")
     return el("div", box, el("label", words.label(purpose.name), for_=name), told, class_="cmw-choice")
 
 

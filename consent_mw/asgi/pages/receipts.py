@@ -5,11 +5,14 @@ Rule: whatever is stored is shown, also what these pages have no words for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
-from consent_mw.asgi.pages.markup import Markup, bullets, el, facts, link, name_in_words
+from consent_mw.asgi.pages.markup import Markup, bullets, el, facts, link
 from consent_mw.asgi.pages.shell import View, page
+from consent_mw.asgi.pages.words import SIGNALS
 
 DEEPEST: Final = 12
 """Levels of what is stored that are shown one in the other; what lies deeper is in the file to download."""
@@ -22,6 +25,9 @@ _WORDS: Final = {
     "email": "field.email", "visitor_id": "field.visitor_id",
 }  # fmt: skip
 """The members of what is stored that have words of their own."""
+
+_SIGNALS: Final = {signal.value: name for signal, name in SIGNALS.items()}
+_INSTANT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 def receipts_page(view: View, receipts: Sequence[Mapping[str, object]]) -> bytes:
@@ -73,37 +79,54 @@ def _holds(value: object) -> bool:
     return value not in (None, "", False)
 
 
-def _shown(view: View, value: object, levels: int) -> str:
-    """A value of what is stored, as a person reads it."""
+def _shown(view: View, value: object, levels: int, name: str = "") -> str:
+    """A value of what is stored under this name, as a person reads it."""
     if isinstance(value, Mapping) and levels:
-        return facts(*((_named(view, str(name)), _shown(view, one, levels - 1)) for name, one in value.items()))
+        return facts(
+            *((_named(view, str(one)), _shown(view, held, levels - 1, str(one))) for one, held in value.items())
+        )
     if isinstance(value, list | tuple) and levels:
         return bullets(*(_shown(view, one, levels - 1) for one in value)) if value else ""
     if isinstance(value, bool):
         return view.words.say("now.on" if value else "now.off")
-    return "" if value is None else str(value)
+    text = "" if value is None else str(value)
+    if name == "jws" and text:
+        return _signed(view, text)
+    return view.words.label(text) if name == "jurisdiction" and text else _moment(view, text)
 
 
 def _named(view: View, name: str) -> str:
     known = _WORDS.get(name)
-    return view.words.say(known) if known else name_in_words(name)
+    return view.words.say(known) if known else _SIGNALS.get(name) or view.words.label(name)
+
+
+def _moment(view: View, text: str) -> str:
+    """A point in time as people write it; any other text as it is."""
+    if not _INSTANT.fullmatch(text):
+        return text
+    try:
+        seconds = int(datetime.fromisoformat(text).timestamp())
+    except ValueError:
+        return text
+    return view.words.moment(seconds) or text
+
+
+def _signed(view: View, signed: str) -> Markup:
+    """A receipt's signed form, folded away."""
+    folded = view.words.say("receipts.signed")
+    area = el("textarea", signed, readonly=True, spellcheck="false", dir="ltr", aria_label=folded)
+    return el("details", el("summary", folded), area)
 
 
 def _receipt(view: View, number: int, claims: Mapping[str, object]) -> Markup:
     words = view.words
     signed = str(claims.get("jws") or "")
-    folded = words.say("receipts.signed")
-    details = el(
-        "details",
-        el("summary", folded),
-        el("textarea", signed, readonly=True, spellcheck="false", aria_label=folded),
-    )
     place = _text(claims, "jurisdiction")
     return el(
         "article",
         el("h2", words.say("receipts.receipt", number=str(number))),
         facts(
-            (words.say("status.at"), _text(claims, "at")),
+            (words.say("status.at"), _moment(view, _text(claims, "at"))),
             (words.say("receipts.yes"), _answered(view, claims, yes=True)),
             (words.say("receipts.no"), _answered(view, claims, yes=False)),
             (words.say("signals.title"), _signals(view, claims)),
@@ -112,7 +135,7 @@ def _receipt(view: View, number: int, claims: Mapping[str, object]) -> Markup:
             (words.say("receipts.id"), _text(claims, "receipt")),
             (words.say("receipts.previous"), _text(claims, "previous")),
         ),
-        details if signed else Markup(),
+        _signed(view, signed) if signed else Markup(),
     )
 
 

@@ -105,7 +105,7 @@ class Arrivals:
         jar, seen, bearing = exchange.jar, exchange.seen, exchange.bearing()
         filtered = bool(jar.joined) and jar.remaining.get(exchange.number) is not jar.joined and rules.enforced
         arrival = Arrival(
-            rules, headers.copy(), filtered, exchange.editable, bearing,
+            rules, headers.copy(), filtered, exchange.may_edit, bearing,
             viewer(exchange, enforcement) if exchange.page else None, enforcement.decision, exchange.visitor, seen,
             jar, place, enforcement, exchange.number,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from consent_mw.asgi.csp import nonces_in
-from consent_mw.asgi.gating import EDITION, type_of
+from consent_mw.asgi.gating import EDITION, PageGating, type_of
 from consent_mw.asgi.pages import View, banner_of
 from consent_mw.core.decision import Decision
 from consent_mw.wire.coding import IDENTITY, Decoder, codings_of, decoder_for, preferred, refuses_plain
@@ -78,11 +78,17 @@ class PageLinks:
 
 
 def edit_page(
-    gate: Gate, exchange: Exchange, decision: Decision, answer: ResponseHead, *, page: bool
+    gate: Gate,
+    exchange: Exchange,
+    decision: Decision,
+    answer: ResponseHead,
+    gating: PageGating | None,
+    *,
+    page: bool,
 ) -> PageEdit | None:
-    """What is done to this page; None where it must not or cannot be edited. A HEAD is answered as its GET would
-    be. What is no `page` (a drawing that is opened) is never edited, and never counted as one that could not be."""
-    gating = exchange.gating
+    """What is done to this page, or part of one; None where it must not or cannot be edited. A HEAD is answered as
+    its GET would be. What is no `page` (a drawing that is opened) is never edited, nor counted as one that could not
+    be."""
     ungated = UNGATED if gating is not None and gating.denies else None
     if answer.status in _NEVER_EDITED:
         return ungated if answer.status in (206, 226) else None
@@ -100,8 +106,9 @@ def edit_page(
         return PageEdit(_LENGTH_AND_CODING, coded)
     path = exchange.seen.back
     chosen = _chosen(exchange, answer)
+    part = not exchange.editable
     markup = _markup(gate, exchange, decision, nonces_in(answer), chosen) if banner else b""
-    gated = gating.on(answer, path, lambda said: _view(gate, exchange, chosen(said))) if gating else None
+    gated = gating.on(answer, path, lambda said: _view(gate, exchange, chosen(said)), part=part) if gating else None
     editor = Recoder(markup, gated, decoder=plan.decoder, coding=plan.coding, length=plan.length)
     return PageEdit(_LENGTH_AND_CODING, coded, editor)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from consent_mw.asgi.csp import CSP
 from consent_mw.asgi.enforcement import Enforcement
-from consent_mw.asgi.gating import PageGating, editable_codings, type_of
+from consent_mw.asgi.gating import PageGating, decodable_codings, editable_codings, type_of
 from consent_mw.asgi.jar import FOR_EVER, Jar
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Bearing, Place, Route, Ruleset
@@ -65,6 +65,7 @@ REPLY_COSTS: Final = 600
 How many a head has is for visitors to choose (by method, signals, answers), so that a number would be no bound."""
 
 _HTML: Final = frozenset({b"text/html", b"application/xhtml+xml"})
+_PARTS: Final = frozenset({b"text/html", b"text/vnd.turbo-stream.html"})
 _XML: Final = frozenset({b"text/xml", b"application/xml", b"text/xsl"})
 _UNKNOWN: Final = frozenset({b"", b"*/*", b"unknown/unknown", b"application/unknown"})
 _SAFE: Final = (b"GET", b"HEAD")
@@ -229,6 +230,18 @@ class Exchange:
         return enforcement.gating if enforcement is not None and (self.seen.document or self.seen.frame) else None
 
     @property
+    def part(self) -> PageGating | None:
+        """What is done to the answer if it is HTML that a script puts into a page."""
+        enforcement = self.enforcement
+        gating = enforcement.gating if enforcement is not None else None
+        return gating if gating is not None and self.seen.fetched else None
+
+    @property
+    def may_edit(self) -> bool:
+        """Whether the answer may be something that is edited: a page, or a part of one."""
+        return self.editable or self.part is not None
+
+    @property
     def visitor(self) -> str:
         """The identifier by which we recognise this browser, where its purpose is allowed; else empty."""
         rule = self.rules.policy.identifier
@@ -272,8 +285,10 @@ class Exchange:
         """What becomes of this request field, which may be changed (cookies aside): its value, or None."""
         if lower.startswith(b"consent") and reserved(lower):
             return None
-        if self.enforcement is None or not self.editable:
+        if self.enforcement is None:
             return value
+        if not self.editable:
+            return self._changed_for_a_part(lower, value) if self.seen.fetched else value
         if self.seen.method in _SAFE and lower in CONDITIONS:
             return None
         # What is to be changed under a condition is changed under that one alone.
@@ -284,6 +299,14 @@ class Exchange:
             if self.shows_banner:
                 return None
             return value if self.gating is None else editable_codings(value)
+        return value
+
+    def _changed_for_a_part(self, lower: bytes, value: bytes) -> bytes | None:
+        """What becomes of a field where nobody knows whether HTML comes: nothing that matters to anything else."""
+        if lower == b"if-none-match" and self.part is not None:
+            return headers.own_etags(value, self._mark) or None
+        if lower == b"accept-encoding" and self.part is not None:
+            return decodable_codings(value)
         return value
 
     def announced(self) -> tuple[Field, ...]:
@@ -345,7 +368,7 @@ class Exchange:
         if enforcement is None or self.spoke or self.route is not Route.FORWARD:
             return None
         newcomer = enforcement.identifies and self.identifier is None
-        if enforcement.shows or (newcomer and self.seen.speculative):
+        if enforcement.shows or (newcomer and self.seen.speculative) or (self.seen.fetched and self._asks_again()):
             return None
         if not self.rules.enforced or self.now > self.alike_until:
             return None
@@ -418,12 +441,16 @@ class Exchange:
         ours = self._our_cookies(status, page=page and not shared)
         # What was not asked for as a page is one all the same, and a shared cache could serve it as one.
         may_be = html and asked.method in _SAFE
-        editing = opened and self.editable
-        edit, concerned = self._edit(answer, body, page=page) if editing else (None, None)
+        part = self.part if asked.fetched else None
+        if part is not None and not (_is_part(answer) or (status == 304 and self._asks_again())):
+            part = None
+        editing = (opened and self.editable) or part is not None
+        gating = self.gating if part is None else part
+        edit, concerned = self._edit(answer, body, gating, page=not opened or page) if editing else (None, None)
         apart = b"vary" in seen and self._told_apart(answer)
-        if sets or ours or apart or ((opened or may_be) and not shared):
+        if sets or ours or apart or part is not None or ((opened or may_be) and not shared):
             fields = self._private(answer, hop, editing=editing, edit=edit)
-            if opened and not shared and (b"link" in seen or b"refresh" in seen):
+            if (opened or part is not None) and not shared and (b"link" in seen or b"refresh" in seen):
                 fields = self.hints(fields)
             if sets:
                 fields += self._set_cookies(answer)
@@ -450,22 +477,23 @@ class Exchange:
         return [*self._private(answer, hop, editing=False, edit=None), *named(answer.fields, b"set-cookie")]
 
     def _edit(
-        self, answer: ResponseHead, body: bytes | None, *, page: bool
+        self, answer: ResponseHead, body: bytes | None, gating: PageGating | None, *, page: bool
     ) -> tuple[PageEdit | None, Callable[[bytes], bool] | None]:
         """What is done to this page (or to what is opened and is no `page`); or that nothing is, and what tells of
         another body under its head whether it is the same there."""
-        gating = self.gating
         if gating is None and not self.shows_banner:
             return None, None
+        concerns = None if gating is None else gating.concerns if self.editable else gating.concerns_part
         if (
             self.shows_banner
             or gating is None
             or body is None
             or not gating.readable(answer)
-            or gating.concerns(body)
+            or concerns is None
+            or concerns(body)
         ):
-            return self.gate.edit_page(self, answer, page=page), None
-        return None, gating.concerns
+            return self.gate.edit_page(self, answer, gating, page=page), None
+        return None, concerns
 
     def _guarded(self, fields: Fields, answer: ResponseHead, edit: PageEdit | None) -> Fields:
         """The fields of a page with the Content-Security-Policy of this decision (SPEC 4)."""
@@ -581,10 +609,17 @@ class Exchange:
         rule = None if name in self.rules.own_cookies else self.rules.cookie_rule(name)
         return rule.purpose if rule is not None else ""
 
+    def _asks_again(self) -> bool:
+        """Whether a part of a page is asked for that the browser holds as this decision has it."""
+        said = self.seen.first(b"if-none-match")
+        return bool(said) and self.part is not None and bool(headers.untag_etag(said, self._mark))
+
     @property
     def _mark(self) -> str:
         """What an ETag of ours ends with: the decision, the installation whose banner it would be, its language."""
         mark = self._current().decision.digest + self.gate.edition
+        if not self.editable:
+            return mark + "f"
         return mark + self.rules.wording.choose(self.seen.asked_in) if self.shows_banner else mark
 
     def _current(self) -> Enforcement:
@@ -618,6 +653,11 @@ def _vary_field(said: tuple[bytes, ...], names: tuple[bytes, ...] = VARY) -> Fie
 def _is_html(answer: ResponseHead) -> bool:
     """Whether some reader may take this answer for HTML."""
     return any(one in _HTML for one in _types_of(answer))
+
+
+def _is_part(answer: ResponseHead) -> bool:
+    """Whether scripts may put this answer into a page as HTML."""
+    return any(one in _PARTS for one in _types_of(answer))
 
 
 def _is_xml(answer: ResponseHead) -> bool:

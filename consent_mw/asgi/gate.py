@@ -24,6 +24,7 @@ from consent_mw.asgi.awaiting import awaited
 from consent_mw.asgi.banner import PageEdit, PageLinks, edit_page, edition
 from consent_mw.asgi.enforcement import Enforcement
 from consent_mw.asgi.exchange import CONSENT_LASTS, Exchange
+from consent_mw.asgi.gating import PageGating
 from consent_mw.asgi.inventory import Inventory
 from consent_mw.asgi.jar import Jar, fill
 from consent_mw.asgi.lasting import Lasting
@@ -416,10 +417,12 @@ class Gate:
         """Where our pages find their files."""
         return PageLinks.of(self.assets, rules.prefix.decode())
 
-    def edit_page(self, exchange: Exchange, answer: ResponseHead, *, page: bool) -> PageEdit | None:
+    def edit_page(
+        self, exchange: Exchange, answer: ResponseHead, gating: PageGating | None, *, page: bool
+    ) -> PageEdit | None:
         """What is done to a page, or to what is opened and is none (see `banner`)."""
         decision = exchange.decision
-        return edit_page(self, exchange, decision, answer, page=page) if decision is not None else None
+        return edit_page(self, exchange, decision, answer, gating, page=page) if decision is not None else None
 
     async def store_result(self, ask: Callable[[Store], Future[T]]) -> T:
         """What the store answers. Raises StoreError where there is no store or it fails."""

@@ -14,9 +14,9 @@ from typing import Final
 from consent_mw.asgi.pages import View, frame_page
 from consent_mw.core.decision import Decision
 from consent_mw.core.policy import Policy
-from consent_mw.wire.coding import weights
+from consent_mw.wire.coding import IDENTITY, codings_of, decoder_for, weights
 from consent_mw.wire.fields import Fields
-from consent_mw.wire.headers import tokens
+from consent_mw.wire.headers import members, tokens
 from consent_mw.wire.html import Gating, Hosts, concerns, insertable, settled
 from consent_mw.wire.link import without_denied
 from consent_mw.wire.recoding import ENCODABLE
@@ -45,18 +45,24 @@ class PageGating:
         """Whether something of this whole plain page may have to be edited."""
         return concerns(self.gating, page)
 
+    def concerns_part(self, part: bytes) -> bool:
+        """Whether something of this whole plain part of a page may have to be edited."""
+        return concerns(replace(self.gating, part=True), part)
+
     def links(self, fields: Fields) -> Fields:
         """The fields without what makes a browser call a denied host."""
         return without_denied(fields, self.gating.hosts) if self.gating.hosts else fields
 
-    def on(self, answer: ResponseHead, path: str, view: Callable[[bytes | None], View]) -> Gating:
-        """The gating of the page at this path under this head; `view` says in which words a page in a language
-        speaks."""
+    def on(
+        self, answer: ResponseHead, path: str, view: Callable[[bytes | None], View], *, part: bool = False
+    ) -> Gating:
+        """The gating of the page at this path under this head, or of a `part` of it; `view` says in which words a
+        page in a language speaks."""
 
         def ask(purposes: tuple[str, ...], language: bytes | None) -> bytes:
             return frame_page(view(language), purposes, path)
 
-        return replace(self.gating, ask=ask, settled=settled(type_of(answer)))
+        return replace(self.gating, ask=ask, settled=settled(type_of(answer)), part=part)
 
 
 def gating_of(policy: Policy, decision: Decision) -> PageGating | None:
@@ -86,3 +92,18 @@ def editable_codings(said: bytes) -> bytes:
     named = weights([said])
     kept = [one for one in ENCODABLE if named.get(one, named.get(b"*", 0)) > 0]
     return b", ".join(kept) if kept else b"identity"
+
+
+@lru_cache(maxsize=256)
+def decodable_codings(said: bytes) -> bytes:
+    """The Accept-Encoding under which a site answers what can be undone, or as it would: the field as it came, or
+    without the codings that nobody here undoes."""
+    named = members([said])
+    kept = [one for one in named if _decodable(one.partition(b";")[0].strip(b" \t").lower())]
+    if len(kept) == len(named):
+        return said
+    return b", ".join(kept) if kept else IDENTITY
+
+
+def _decodable(coding: bytes) -> bool:
+    return coding == IDENTITY or decoder_for(codings_of([coding])) is not None

@@ -134,7 +134,7 @@ class ConsentMiddleware:
 
 def _inner_scope(scope: Scope, exchange: Exchange) -> Scope:
     inner = {**scope, "headers": _request_headers(scope, exchange), "consent_mw": exchange.visit}
-    if exchange.editable and "extensions" in scope:
+    if exchange.may_edit and "extensions" in scope:
         inner["extensions"] = _extensions(scope)
     return inner
 

@@ -22,10 +22,11 @@ class Observation:
     """What one request says. `seen` has the first value of each header that somebody looks at, by lower-case name;
     `repeated` all values of those that came more than once. `document`: a GET (or its HEAD) for a page (SPEC 4), or
     the POST of a form, which may be answered with one; `frame`: for the document of a frame, which is gated like a
-    page but is no visit. `changed`: the places and names of the headers that may be changed, where they came as a
+    page but is no visit; `fetched`: by a script, or by somebody who does not say, so that what comes may become a
+    part of a page. `changed`: the places and names of the headers that may be changed, where they came as a
     list."""
 
-    __slots__ = ("changed", "document", "frame", "method", "path", "query", "repeated", "seen")
+    __slots__ = ("changed", "document", "fetched", "frame", "method", "path", "query", "repeated", "seen")
 
     def __init__(
         self, method: bytes, target: bytes, seen: dict[bytes, bytes], repeated: dict[bytes, list[bytes]]
@@ -36,13 +37,14 @@ class Observation:
         self.seen = seen
         self.repeated = repeated
         self.document = self.frame = False
+        dest = seen.get(b"sec-fetch-dest")
         if method == b"GET" or method == b"HEAD" or method == b"POST":
-            dest = seen.get(b"sec-fetch-dest")
             if dest:
                 self.document = dest == b"document" or dest.lower() == b"document"
                 self.frame = not self.document and dest.lower() in _FRAMES
             else:
                 self.document = _accepts_html(self.all(b"accept"))
+        self.fetched = dest.lower() == b"empty" if dest else not self.document
 
     def elsewhere(self, target: bytes) -> Observation:
         """The same headers, asked with for another target."""
@@ -50,7 +52,7 @@ class Observation:
         other.path, _, other.query = target.partition(b"?")
         other.changed = ()
         other.method, other.seen, other.repeated = self.method, self.seen, self.repeated
-        other.document, other.frame = self.document, self.frame
+        other.document, other.frame, other.fetched = self.document, self.frame, self.fetched
         return other
 
     def first(self, name: bytes) -> bytes:
@@ -95,8 +97,9 @@ class Observation:
 
     @property
     def back(self) -> str:
-        """The path that shows this page again: of what was posted, where it was posted from, if that is here."""
-        if self.method != b"POST":
+        """The path that shows this page again: of what was posted, or is a part of one, where it was asked for from,
+        if that is here."""
+        if self.method != b"POST" and not self.fetched:
             return self.path.decode("latin-1")
         found = _REFERRER.fullmatch(self.first(b"referer"))
         here = found is not None and found[1].lower() == self.first(b"host").lower()

@@ -88,7 +88,7 @@ class Place:
 
 
 AccountKey = tuple[Enforcement, str, Named | None, Refusals]
-BearingKey = tuple[Enforcement, bool, bool, bytes, bool, tuple[bytes, ...], bool]
+BearingKey = tuple[Enforcement, bool, bool, bool, bytes, bool, tuple[bytes, ...], bool]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +100,7 @@ class Bearing:
     enforcement: Enforcement
     document: bool
     frame: bool
+    fetched: bool
     method: bytes
     cookies: bool
     ended: tuple[bytes, ...]
@@ -242,7 +243,8 @@ class Ruleset:
         """What bears on the reply to this request, if nothing else does; None where that is too much to remember."""
         if sum(map(len, ended)) > LONGEST_ENDED_KEPT:
             return None
-        key = (enforcement, asked.document, asked.frame, asked.method, b"cookie" in asked.seen, ended, newcomer)
+        cookies = b"cookie" in asked.seen
+        key = (enforcement, asked.document, asked.frame, asked.fetched, asked.method, cookies, ended, newcomer)
         known = self._bearings.get(key)
         if known is None:
             if len(self._bearings) >= BEARINGS_KEPT:

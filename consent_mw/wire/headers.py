@@ -21,6 +21,7 @@ _ETAG = re.compile(rb'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _LISTED_ETAG = re.compile(rb'(?:^|,)[ \t]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?=,|$)')
 _NOT_IN_ETAG = re.compile(rb"[^\x21\x23-\x7e\x80-\xff]")
 _MARK = b"-cmw"
+_TAGGED = re.compile(_MARK + rb"([ws])([0-9A-Za-z-]+)\Z")
 
 
 def values(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
@@ -98,6 +99,21 @@ def untag_etag(field: bytes, digest: str) -> bytes:
         if mark and strength in (b"w", b"s"):
             found.append((b'W/"' if strength == b"w" else b'"') + body + b'"')
     return b", ".join(found)
+
+
+def own_etags(field: bytes, digest: str) -> bytes:
+    """The entity tags of an If-None-Match for who may have asked for anything: the site's own behind those of ours
+    with this digest, and all that are not ours. Empty where none is left."""
+    end = digest.encode()
+    found: list[bytes] = []
+    for match in _LISTED_ETAG.finditer(field):
+        opaque = match[2]
+        ours = _TAGGED.search(opaque)
+        if ours is None:
+            found.append((match[1] or b"") + b'"' + opaque + b'"')
+        elif ours[2] == end:
+            found.append((b'W/"' if ours[1] == b"w" else b'"') + opaque[: ours.start()] + b'"')
+    return b", ".join(found) if found else b"*" if field.strip(b" \t") == b"*" else b""
 
 
 def _kept_directives(fields: Sequence[bytes]) -> list[bytes]:

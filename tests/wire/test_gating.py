@@ -384,6 +384,31 @@ def test_a_tag_is_edited_to_its_end_where_anything_may_be_one(tag: bytes, comes:
         assert gated(page, chunks) == b"<select><style>" + comes.replace(b"~", b"data-consent-")
 
 
+STYLED = b"<style><img src=//cdn.v.test></style>"
+
+
+@pytest.mark.parametrize(
+    ("part", "unsure"),
+    [
+        (b"<div>" + STYLED, False),
+        (b" text <!-- <path> --> <x-item>" + STYLED, False),
+        (b"<tr><td>" + STYLED, False),
+        (STYLED, False),
+        (b"<path d=M0/>" + STYLED, True),
+        (b"a <g>" + STYLED, True),
+        (b"<OPTION>" + STYLED, True),
+        (b"<mrow>" + STYLED, True),
+        (b"<font-face>" + STYLED, True),
+    ],
+)
+def test_a_part_of_a_page_is_read_in_every_way_where_its_first_tag_is_no_html(part: bytes, unsure: bool) -> None:
+    gating = replace(GATING, part=True)
+    comes = part.replace(b"src=", b"data-consent-src=") if unsure else part
+    for chunks in ([part], one_by_one(part)):
+        assert gated(part, chunks, gating) == comes
+        assert gated(part, chunks) == part
+
+
 HIDDEN = b"<style>a{}\x1b$B</style>\x1b(B<!-- */</style><img src=//cdn.v.test>"
 
 

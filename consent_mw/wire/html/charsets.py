@@ -35,6 +35,7 @@ KEEP_ASCII: Final = frozenset(
 )  # fmt: skip
 """The usual labels of encodings that keep ASCII; one that is left out costs time alone."""
 
+_HTML: Final = frozenset({b"text/html", b"text/vnd.turbo-stream.html"})
 _CHARSET = re.compile(
     rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:\"((?:[^\"\\]|\\[\s\S])*)|([^;]*))", re.IGNORECASE
 )  # fmt: skip
@@ -42,8 +43,9 @@ _ESCAPED = re.compile(rb"\\([\s\S])")
 
 
 def insertable(content_type: bytes) -> bool:
-    """Whether a page of this Content-Type can be scanned as bytes: HTML (not XHTML) in a coding that keeps ASCII."""
-    if any(one.partition(b";")[0].strip().lower() != b"text/html" for one in _types(content_type)):
+    """Whether a page of this Content-Type, or part of one, can be scanned as bytes: HTML (not XHTML) in a coding that
+    keeps ASCII."""
+    if any(one.partition(b";")[0].strip().lower() not in _HTML for one in _types(content_type)):
         return False
     return OTHER_ALPHABETS.isdisjoint(_labels(content_type))
 

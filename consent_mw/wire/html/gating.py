@@ -73,12 +73,14 @@ _PIECES = re.compile(r"[\s,;]+")
 @dataclass(frozen=True, slots=True)
 class Gating:
     """What one decision lets run on a page: the hosts that it denies, the purposes that it allows, and `ask`, where
-    frames say why they are empty. `settled`: the page is in a coding that keeps ASCII, whatever it says itself."""
+    frames say why they are empty. `settled`: the page is in a coding that keeps ASCII, whatever it says itself; it
+    is a `part` of one, that a script puts somewhere."""
 
     hosts: Hosts
     allowed: frozenset[str]
     ask: Ask | None = None
     settled: bool = False
+    part: bool = False
 
     def edits(
         self,

@@ -69,6 +69,28 @@ _INLINE: Final = frozenset(
         b"span", b"strong", b"sub", b"sup", b"time", b"u", b"var",
     }
 )  # fmt: skip
+_OF_HTML: Final = (
+    _LEAVES
+    | _PLAIN
+    | (_VOID - {b"image"})
+    | RAW
+    | frozenset(
+        {
+            b"a", b"acronym", b"address", b"applet", b"article", b"aside", b"audio", b"button", b"canvas", b"caption",
+            b"colgroup", b"data", b"datalist", b"del", b"details", b"dfn", b"dialog", b"dir", b"fieldset", b"font",
+            b"form", b"frameset", b"hgroup", b"html", b"ins", b"label", b"legend", b"main", b"map", b"marquee",
+            b"math", b"meter", b"nav", b"object", b"output", b"picture", b"progress", b"rp", b"rt", b"search",
+            b"section", b"select", b"slot", b"source", b"summary", b"svg", b"tbody", b"td", b"template", b"tfoot",
+            b"th", b"thead", b"tr", b"video",
+        }
+    )
+)  # fmt: skip
+_HYPHENS_ELSEWHERE: Final = frozenset(
+    {
+        b"annotation-xml", b"color-profile", b"font-face", b"font-face-src", b"font-face-uri", b"font-face-format",
+        b"font-face-name", b"missing-glyph",
+    }
+)  # fmt: skip
 _HTML: Final = b""
 DEEPEST: Final = 512
 """Open elements that are followed; what is deeper is unsure."""
@@ -203,6 +225,12 @@ class Nesting:
             return
         self._open.append((_HTML, name, False))
         self.unsure = len(self._open) > DEEPEST
+
+
+def of_html(name: bytes) -> bool:
+    """Whether an element of this name stands in HTML, custom ones included: not within a drawing, nor among the
+    choices of a list."""
+    return name in _OF_HTML or (b"-" in name and name not in _HYPHENS_ELSEWHERE)
 
 
 def _leaves(tag: Tag) -> bool:

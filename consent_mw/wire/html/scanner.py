@@ -5,6 +5,7 @@ Rule: what is held back is bounded: a tag that has not ended, the few bytes that
 Rule: where browsers could read on in different ways, whatever looks like a tag is edited as if it were one; only
     there can text be changed that is none.
 Rule: where an escape may begin another alphabet, whatever looks like a tag from there on is edited as if it were one.
+Rule: a part of a page is put where its first tag may stand; unless that is of HTML, it is unsure how to read it.
 Rule: a tag that is too long to be held is made an element that does nothing.
 Source: WHATWG HTML 13.2.5.
 """
@@ -19,7 +20,7 @@ from typing import Final
 
 from consent_mw.wire.html import stylesheets
 from consent_mw.wire.html.gating import DEEPEST, Edit, Gating
-from consent_mw.wire.html.nesting import RAW, Nesting, Reading
+from consent_mw.wire.html.nesting import RAW, Nesting, Reading, of_html
 from consent_mw.wire.html.skipping import SHAPES, skip
 from consent_mw.wire.html.tags import ENDS_NAME, Tag, language_of, tag_at
 
@@ -76,6 +77,7 @@ class PageGate:
         self._depth = depth
         self._plain = bool(gating.hosts)
         self._settled = gating.settled
+        self._unplaced = gating.part
         self._state = _State.MARKUP
         self._nesting = Nesting()
         self._language: bytes | None = None
@@ -193,7 +195,7 @@ class PageGate:
     def _markup(self, data: bytes, at: int) -> int:
         nesting = self._nesting
         begin = at
-        if not nesting.watched:
+        if not (nesting.watched or self._unplaced):
             at = skip(data, at, self._plain)
         elif nesting.foreign and not nesting.in_text and not nesting.styling:
             found = SHAPES.match(data, at)
@@ -289,6 +291,9 @@ class PageGate:
         if tag.closing:
             self._nesting.end(tag)
             return tag.end
+        if self._unplaced:
+            self._unplaced = False
+            self._nesting.unsure = not of_html(tag.name)
         if tag.attributes:
             if tag.name == b"html" and self._language is None:
                 self._language = language_of(tag)
@@ -305,7 +310,7 @@ class PageGate:
     def _within(self, page: bytes) -> bytes:
         if self._depth >= DEEPEST:
             return b""
-        gate = PageGate(replace(self._gating, ask=None, settled=True), self._depth + 1)
+        gate = PageGate(replace(self._gating, ask=None, settled=True, part=False), self._depth + 1)
         return gate.feed(page) + gate.finish()
 
     def _too_long(self, data: bytes, start: int) -> int:

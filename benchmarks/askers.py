@@ -29,7 +29,7 @@ AMERICAN, GERMAN = "74.64", "85.214"
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of request: under `path`, by people `known` to us and `answered` or not, with so many user agents in
-    rotation; a `style` is a part of a page. `body` makes it a POST of JSON, from a page of the site."""
+    rotation; a `style` is a part of a page. `body` makes it a POST of this `media` type, from a page of the site."""
 
     path: str
     network: str = AMERICAN
@@ -38,6 +38,7 @@ class Kind:
     style: bool = False
     agents: int = 24
     body: str = ""
+    media: str = "application/json"
     first: int = 0
     cookies: bool = True
 
@@ -90,7 +91,7 @@ class Askers:
         if not kind.cookies:
             del fields["Cookie"]
         if kind.body:
-            fields |= {"Content-Type": "application/json", "Content-Length": str(len(kind.body))}
+            fields |= {"Content-Type": kind.media, "Content-Length": str(len(kind.body))}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         method = "POST" if kind.body else "GET"
         return f"{method} {kind.path} HTTP/1.1\r\n{lines}\r\n{kind.body}".encode("ascii")

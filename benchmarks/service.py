@@ -1,6 +1,6 @@
 """What the consent service costs: the state a page's script asks for, and a choice that is kept for good.
 
-Run: `make bench-service`. Through the real sidecar, and mounted in an app under granian.
+Run: `make bench-service`. Through the real sidecar, and mounted in an app under granian; django-cookie-consent, too.
 Rule: a choice is answered when its receipt is committed; each comes from another person at another address.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from askers import GERMAN, Askers, Kind
 from load import send_once, shoot
-from machine import BenchmarkError, Running
+from machine import HERE, BenchmarkError, Running, free_port
 from middleware import app_under, written
 from report import Part, Target, arguments
 from servers import Bench, open_bench, sidecar
@@ -25,6 +26,15 @@ KINDS = {
     STATE: Kind("/_consent/state", answered=True),
     CHOICE: Kind("/_consent/choice", GERMAN, known=False, body='{"all": true}'),
 }
+PEER = "django-cookie-consent, under granian"
+ITS_STATE, ITS_CHOICE = "`GET status/`", "`POST accept/`, its log committed"
+ITS_KINDS = {
+    ITS_STATE: Kind("/status/"),
+    ITS_CHOICE: Kind("/accept/", body="all_groups=on", media="application/x-www-form-urlencoded"),
+}
+KEPT = (("service", "receipts"), ("plain", "receipts"), ("django", "cookie_consent_logitem"))
+"""The stores of a run, and the table in which each keeps what was chosen."""
+
 CHOOSE = 40_000
 """People who choose, once each; in a slice none of them comes twice."""
 
@@ -41,17 +51,18 @@ def main() -> int:
     try:
         with open_bench() as bench:
             written(bench)
-            for title, server in (
-                ("through the sidecar", _sidecar(bench)),
-                ("mounted, under granian", _mounted(bench)),
+            for title, server, kinds in (
+                ("through the sidecar", _sidecar(bench), KINDS),
+                ("mounted, under granian", _mounted(bench), KINDS),
+                (PEER, _django(bench), ITS_KINDS),
             ):
                 try:
-                    measured(part, title, server, bench, options)
+                    measured(part, title, server, kinds, bench, options)
                 except BenchmarkError as error:
                     part.skipped[title] = str(error)
     except BenchmarkError as error:
         part.skipped["all"] = str(error)
-    for table in part.tables:
+    for table in (one for one in part.tables if one.title != PEER):
         for row, bound in ((STATE, 60), (CHOICE, 300)):
             text, figure = f"CPU of {row}, {table.title}", table.figure(row, "CPU µs")
             part.targets.append(Target(text, figure, bound, at_least=False, unit=" µs", shown=".0f"))
@@ -77,11 +88,28 @@ def _mounted(bench: Bench) -> contextlib.AbstractContextManager[tuple[Running, i
     return app_under("granian", "plain", bench)
 
 
-def measured(part: Part, title: str, started: Any, bench: Bench, options: Any) -> None:
-    """Measure both kinds of requests at this server. Raises BenchmarkError."""
+@contextmanager
+def _django(bench: Bench) -> Iterator[tuple[Running, int]]:
+    if find_spec("cookie_consent") is None:
+        raise BenchmarkError("the Python package django-cookie-consent is not installed (`make bench-service` does)")
+    port = free_port()
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--no-access-log", "--log-level", "warning"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "django_consent:app"]
+    environment = {"PYTHONPATH": str(HERE / "peers")}
+    running = Running.start("django", command, bench.cores.server, bench.folder, environment)
+    try:
+        running.wait_for(port)
+        running.freeze()
+        yield running, port
+    finally:
+        running.stop()
+
+
+def measured(part: Part, title: str, started: Any, kinds: Mapping[str, Kind], bench: Bench, options: Any) -> None:
+    """Measure these kinds of requests at this server. Raises BenchmarkError."""
     table = part.table(title, COLUMNS, "CPU µs")
     with started as (running, port):
-        for row, kind in KINDS.items():
+        for row, kind in kinds.items():
             people = CHOOSE if kind.body else COME_BACK
             file = Askers(kind).write(bench.folder / "asks", people)
             running.thaw()
@@ -106,11 +134,11 @@ def measured(part: Part, title: str, started: Any, bench: Bench, options: Any) -
 def receipts(bench: Bench) -> int:
     """How many receipts are kept, in all stores of this run."""
     kept = 0
-    for name in ("service", "plain"):
+    for name, table in KEPT:
         file = bench.folder / f"{name}.db"
         if file.exists():
             with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as db:
-                kept += db.execute("SELECT count(*) FROM receipts").fetchone()[0]
+                kept += db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
     return kept
 
 

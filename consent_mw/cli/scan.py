@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-import maxminddb
 
 from consent_mw.asgi.ruleset import CONSENT_COOKIES
 from consent_mw.cli.explain import locator_of, policy_of
@@ -22,9 +21,11 @@ from consent_mw.core.cases import Given, decision_of
 from consent_mw.core.policy import ANYWHERE, Jurisdiction, Policy
 from consent_mw.core.scan import Answered, Fault, Finding, Sighting, findings
 from consent_mw.core.whereabouts import Location, settle
-from consent_mw.wire.address import read_address
 from consent_mw.world.browser import Looked, Visitor, browsing, host_of
-from consent_mw.world.geo import BUILTIN_PATH, Locator
+from consent_mw.world.geo import Locator
+
+TRIED = 1_000
+"""Addresses that are tried where only the country is known: the databases say much the same of all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,15 @@ class Visited:
 
     sighting: Sighting
     looked: Looked
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """From where a visitor says to be: an address that the databases put into this jurisdiction, and the place."""
+
+    jurisdiction: Jurisdiction
+    address: str
+    location: Location
 
 
 @click.command("scan")
@@ -54,20 +64,24 @@ def command(
 ) -> int:  # fmt: skip
     """Visit the site at URL and compare what a browser sees with the policy."""
     policy = policy_of(file)
-    locator_of(policy)
+    locator = locator_of(policy)
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise click.ClickException(f"`{url}` is not the URL of a site")
     places = _chosen(policy, only)
     paths = pages or (parts.path or "/",)
+    origins = [one for one in (origin_in(place, policy, locator) for place in places) if one is not None]
+    skipped = {one.name: _unplaced(one) for one in places if all(each.jurisdiction is not one for each in origins)}
+    if not origins:
+        raise click.ClickException("; ".join(f"`{name}` cannot be visited: {why}" for name, why in skipped.items()))
     with browsing(chromium) as browser:
-        visits = [_visited(browser, url, policy, place, answered, paths) for place in places for answered in Answered]
+        visits = [_visited(browser, url, policy, one, answered, paths) for one in origins for answered in Answered]
     own = {one.decode() for one in CONSENT_COOKIES}
     found = findings([one.sighting for one in visits], policy, own)
-    told = _values(url, policy, visits, found)
+    told = _values(url, policy, visits, found, skipped)
     if report is not None:
         _write_report(Path(report), told, visits)
-    click.echo(json.dumps(told, indent=2) if form == "json" else "\n".join(_lines(visits, found)))
+    click.echo(json.dumps(told, indent=2) if form == "json" else "\n".join(_lines(visits, found, skipped)))
     return int(any(strict or one.fault is not Fault.UNSEEN for one in found))
 
 
@@ -80,11 +94,11 @@ def _chosen(policy: Policy, only: Sequence[str]) -> list[Jurisdiction]:
 
 
 def _visited(
-    browser: object, url: str, policy: Policy, place: Jurisdiction, answered: Answered, paths: Sequence[str]
+    browser: object, url: str, policy: Policy, origin: Origin, answered: Answered, paths: Sequence[str]
 ) -> Visited:
-    address = address_in(place, policy)
+    place = origin.jurisdiction
     header = policy.client_address.header
-    said = f"for={address}" if header == "forwarded" else address
+    said = f"for={origin.address}" if header == "forwarded" else origin.address
     visitor = Visitor(browser, url, {header: said})  # type: ignore[arg-type]  # Playwright may be absent
     try:
         prefix = policy.site.prefix
@@ -107,7 +121,7 @@ def _visited(
     looked = visitor.looked
     if looked.failed:
         raise click.ClickException(f"{host_of(url)} does not answer for {', '.join(looked.failed)}")
-    decision = decision_of(_given(place, address, answered, policy), policy)
+    decision = decision_of(_given(origin.location, answered, policy), policy)
     sighting = Sighting(
         place.name,
         answered,
@@ -119,34 +133,45 @@ def _visited(
     return Visited(sighting, looked)
 
 
-def _given(place: Jurisdiction, address: str, answered: Answered, policy: Policy) -> Given:
+def _given(place: Location, answered: Answered, policy: Policy) -> Given:
     optional = tuple(one.name for one in policy.optional_purposes)
-    country = next(iter(_located(address)), Location("")).country
     yes = optional if answered is Answered.YES else ()
-    return Given(country, yes=yes, no=optional if answered is Answered.NO else ())
+    return Given(place.country, place.region, yes=yes, no=optional if answered is Answered.NO else ())
 
 
-def address_in(place: Jurisdiction, policy: Policy) -> str:
-    """An IPv4 address that the policy's databases put into this jurisdiction. Raises ClickException without one."""
-    with maxminddb.open_database(BUILTIN_PATH) as reader:
-        locator = Locator(policy.geo.databases)
-        for network, record in reader:
-            country = record.get("country_code") if isinstance(record, dict) else None
-            wanted = country in place.regions or ANYWHERE in place.regions
-            if not wanted or network.version != 4:
-                continue
-            address = network.network_address + 1
-            locations = locator.locate(address)
-            if locations and settle(locations, True, policy).jurisdiction is place:
-                return str(address)
-    raise click.ClickException(f"no address is known that the databases put into `{place.name}`")
+def origin_in(place: Jurisdiction, policy: Policy, locator: Locator) -> Origin | None:
+    """An address that the policy's databases put into this jurisdiction: of a part of a country, one that they know
+    to be there before one of which only the country is known; None where there is none."""
+    countries = {region.partition("-")[0] for region in place.regions}
+    otherwise: Origin | None = None
+    tried = 0
+    for address, said in locator.places():
+        anywhere = ANYWHERE in place.regions
+        if not anywhere and said.country not in countries:
+            continue
+        exact = anywhere or bool(place.regions & {said.country, f"{said.country}-{said.region}"})
+        tried += not exact
+        if not exact and (otherwise is not None or tried > TRIED):
+            continue
+        settled = settle(locator.locate(address), True, policy)
+        if settled.jurisdiction is not place or settled.location is None:
+            continue
+        found = Origin(place, str(address), settled.location)
+        if exact:
+            return found
+        otherwise = found
+    return otherwise
 
 
-def _located(address: str) -> tuple[Location, ...]:
-    return Locator().locate(read_address(address))
+def _unplaced(place: Jurisdiction) -> str:
+    parts = sorted(region for region in place.regions if "-" in region)
+    more = f"; a database that knows {', '.join(parts)} would have to be among `[geo] databases`" if parts else ""
+    return f"no address is known that the databases put there{more}"
 
 
-def _values(url: str, policy: Policy, visits: Sequence[Visited], found: Sequence[Finding]) -> dict[str, object]:
+def _values(
+    url: str, policy: Policy, visits: Sequence[Visited], found: Sequence[Finding], skipped: Mapping[str, str]
+) -> dict[str, object]:
     return {
         "url": url,
         "policy": {"file": policy.file, "revision": policy.revision},
@@ -160,6 +185,7 @@ def _values(url: str, policy: Policy, visits: Sequence[Visited], found: Sequence
             }
             for one in visits
         ],
+        "skipped": [{"jurisdiction": name, "why": why} for name, why in skipped.items()],
         "findings": [
             {
                 "fault": one.fault.value,
@@ -173,11 +199,15 @@ def _values(url: str, policy: Policy, visits: Sequence[Visited], found: Sequence
     }
 
 
-def _lines(visits: Sequence[Visited], found: Sequence[Finding]) -> Iterator[str]:
+def _lines(visits: Sequence[Visited], found: Sequence[Finding], skipped: Mapping[str, str]) -> Iterator[str]:
     for one in visits:
         seen = one.sighting
-        counts = f"{len(seen.cookies)} cookies, {len(seen.storage)} stored, {len(seen.hosts)} third parties"
+        cookies, hosts = len(seen.cookies), len(seen.hosts)
+        counts = f"{cookies} cookie{'s' * (cookies != 1)}, {len(seen.storage)} stored, "
+        counts += f"{hosts} third part{'y' if hosts == 1 else 'ies'}"
         yield f"as {seen.jurisdiction}, {seen.answered.value} said: {counts}"
+    for name, why in skipped.items():
+        yield f"as {name}: skipped, {why}"
     for fault in Fault:
         chosen = [one for one in found if one.fault is fault]
         if chosen:
@@ -215,6 +245,9 @@ def _page(told: Mapping[str, object], visits: Sequence[Visited]) -> Iterator[str
             cells = (one["fault"], one["kind"], one["name"], one["why"], "; ".join(one["visits"]))
             yield "<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in cells)
         yield "</table>"
+    skipped = told["skipped"]
+    for one in skipped if isinstance(skipped, list) else ():
+        yield f"<p>Skipped: {html.escape(one['jurisdiction'])}, {html.escape(one['why'])}.</p>"
     for number, one in enumerate(visits):
         seen = one.sighting
         yield f"<h2>As {html.escape(seen.jurisdiction)}, {seen.answered.value} said</h2>"

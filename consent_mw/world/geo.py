@@ -12,8 +12,8 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Sequence
-from ipaddress import IPv6Address
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -59,6 +59,8 @@ _DAMAGED = (
 class _Reader(Protocol):
     def get(self, ip_address: str | IpAddress) -> object: ...
 
+    def __iter__(self) -> Iterator[tuple[IPv4Network | IPv6Network, object]]: ...
+
 
 class Locator:
     """Answers from several databases at once. Made when a policy loads; safe to share between threads."""
@@ -85,6 +87,20 @@ class Locator:
             return () if only is None else (only,)
         found = [_ask(one, self._problems, plain) for one in self._databases]
         return tuple(one for one in found if one is not None)
+
+    def places(self) -> Iterator[tuple[IPv4Address, Location]]:
+        """An IPv4 address of each network that a database can place, and where it says that is; one database after
+        the other. Another may say otherwise: see `locate`."""
+        for one in self._databases:
+            try:
+                for network, record in one.reader:
+                    if not isinstance(network, IPv4Network):
+                        break  # which come first, as the lowest of all addresses
+                    place = _location(record)
+                    if place is not None:
+                        yield network[min(1, network.num_addresses - 1)], place
+            except (*_DAMAGED, ValueError) as error:
+                self._problems[one.name] = f"database `{one.name}` is damaged: {error}"
 
     def _open(self, name: str) -> None:
         try:

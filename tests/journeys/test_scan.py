@@ -122,6 +122,26 @@ def test_a_site_that_keeps_to_its_policy_has_no_findings(
     assert "0 findings in 3 visits" in out
 
 
+LAXER = '\n[jurisdiction.california]\nregions = ["US-CA"]\nregime = "opt-out"\n'
+
+
+def test_a_part_of_a_country_that_no_database_knows_is_skipped_and_told(
+    address: str, policy: str, tmp_path: Path
+) -> None:
+    only = ("--jurisdiction", "elsewhere", "--jurisdiction", "california")
+    code, out, _ = scan(tmp_path, policy + LAXER, address, *only, "--format", "json", "--report", "report")
+    told = json.loads(out)
+    assert (code, {one["jurisdiction"] for one in told["visits"]}) == (1, {"elsewhere"})
+    assert told["skipped"] == [
+        {
+            "jurisdiction": "california",
+            "why": "no address is known that the databases put there; a database that knows US-CA would have to be "
+            "among `[geo] databases`",
+        }
+    ]
+    assert "Skipped: california, no address" in (tmp_path / "report" / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("url", "arguments", "told"),
     [

@@ -57,6 +57,9 @@ def show(addresses: tuple[str, ...], file: str | None, databases: tuple[str, ...
     broken = [problem for _, locator in locators for problem in locator.problems]
     if broken:
         raise click.ClickException("; ".join(broken))
+    wrong = [one for one in addresses if read_address(one) is None]
+    if wrong and not policy:
+        raise click.ClickException(f"`{wrong[0]}` is not an IP address")
     rows = [_row(address, locators, policy) for address in addresses]
     if form == "json":
         click.echo(json.dumps({"addresses": rows}, indent=2, ensure_ascii=False))

@@ -65,9 +65,7 @@ def list_entries(store: str, outcome: str | None, vendor: str, kind: str | None,
     for row in rows:
         click.echo(_printable(_line(row)))
     for name, number in sorted(letters.items()):
-        click.echo(
-            _printable(f"{number} dead letters of {name} are kept: `consent-mw ledger retry` tries them again")
-        )
+        click.echo(_printable(f"{_letters(number, name)} kept: `consent-mw ledger retry` tries again"))
     return 0
 
 
@@ -100,7 +98,8 @@ def verify(store: str, keys_file: str, head: str, form: str) -> int:
     for one in verifier.findings:
         click.echo(_printable(one.message))
     if not verifier.findings:
-        click.echo(f"the ledger is whole: {number} entries, head {end.head} ({speed} entries a second)")
+        entries = f"{number} entr{'y' if number == 1 else 'ies'}"
+        click.echo(f"the ledger is whole: {entries}, head {end.head} ({speed} entries a second)")
     return int(bool(verifier.findings))
 
 
@@ -151,7 +150,7 @@ def retry(store: str, keys_file: str, vendor: str, form: str) -> int:
         click.echo(json.dumps({"retried": dict(revived)}, indent=2))
         return 0
     for name, number in sorted(revived.items()):
-        click.echo(_printable(f"{number} dead letters of {name} are tried again"))
+        click.echo(_printable(f"{_letters(number, name)} tried again"))
     if not revived:
         click.echo("there are no dead letters")
     return 0
@@ -259,6 +258,10 @@ def _words(told: dict[str, Any]) -> Iterator[str]:
             yield f"{name}: {', '.join(map(str, value))}"
         else:
             yield f"{name} {value}"
+
+
+def _letters(number: int, vendor: str) -> str:
+    return f"{number} dead letter of {vendor} is" if number == 1 else f"{number} dead letters of {vendor} are"
 
 
 def _word(value: object) -> str:

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import TypeVar
 
 import click
+from click.core import ParameterSource
 
 from consent_mw.cli import refused
 from consent_mw.errors import ConsentError, ServeError
@@ -115,6 +116,8 @@ def command(
         balancers=_tried(problems, (), _networks, proxy_protocol),
         handed=bool(handed),
     )
+    if uds and click.get_current_context().get_parameter_source("listen") is ParameterSource.COMMANDLINE:
+        problems.append(ServeError("give --listen or --uds, not both"))
     configuration, found = read_configuration(settings)
     problems += found + problems_around(settings)
     sockets = _tried(problems, None, open_sockets, settings, handed)

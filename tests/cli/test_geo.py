@@ -125,3 +125,8 @@ def test_what_is_no_database_leaves_the_old_one(
         1,
         ["geo.mmdb"],
     )
+
+
+def test_without_a_policy_what_is_no_address_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["geo", "show", BERLIN, "nonsense"]) == 2
+    assert capsys.readouterr() == ("", "consent-mw: `nonsense` is not an IP address\n")

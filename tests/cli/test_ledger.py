@@ -375,14 +375,14 @@ def test_dead_letters_are_listed_and_tried_again(
         "delivery  b  fields: event, page_path  dead 1  purposes: analytics",
     ]
     assert said[2:] == [
-        "2 dead letters of a are kept: `consent-mw ledger retry` tries them again",
-        "1 dead letters of b are kept: `consent-mw ledger retry` tries them again",
+        "2 dead letters of a are kept: `consent-mw ledger retry` tries again",
+        "1 dead letter of b is kept: `consent-mw ledger retry` tries again",
     ]
     assert verb("retry", "--vendor", "a", "--format", "json", file=file) == 0
     assert json.loads(capsys.readouterr().out) == {"retried": {"a": 2}}
     assert [row.attempts for row in done(store.claim("a", 10, 2e9, 60.0))] == [1, 1]
     assert verb("retry", file=file) == 0
-    assert capsys.readouterr().out == "1 dead letters of b are tried again\n"
+    assert capsys.readouterr().out == "1 dead letter of b is tried again\n"
     assert verb("retry", file=file) == 0
     assert capsys.readouterr().out == "there are no dead letters\n"
     store.close()

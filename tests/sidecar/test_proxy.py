@@ -235,6 +235,7 @@ BAD = {
     "no such policy": (["--policy", "absent.toml"], {}, "absent.toml"),
     "bad upstream": (["--upstream", "ftp://x"], {}, "--upstream"),
     "bad listen": (["--listen", "x"], {}, "--listen"),
+    "two places": (["--uds", "s"], {}, "give --listen or --uds, not both"),
     "open admin": (["--admin", "0.0.0.0:0"], {}, "CONSENT_MW_ADMIN_TOKEN"),
     "half a pair": (["--tls-cert", "a.crt"], {}, "--tls-cert and --tls-key are needed together"),
     "no such certificate": (["--tls-cert", "a.crt", "--tls-key", "a.key"], {}, "--tls-cert `a.crt` cannot be read"),

@@ -12,7 +12,6 @@ Source: WHATWG HTML 13.2.5.
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import replace
 from enum import Enum, auto
@@ -23,6 +22,7 @@ from consent_mw.wire.html.gating import DEEPEST, Edit, Gating
 from consent_mw.wire.html.nesting import RAW, Nesting, Reading, of_html
 from consent_mw.wire.html.skipping import SHAPES, skip
 from consent_mw.wire.html.tags import ENDS_NAME, Tag, language_of, tag_at
+from consent_mw.wire.html.wide import LONGEST_MARK, Wide, coding_of
 
 LONGEST_TAG: Final = 1_048_576
 """Bytes of a tag that are waited for: pictures are written into pages."""
@@ -52,14 +52,7 @@ _SCRIPT: Final = (
 _LIKE_A_TAG: Final = re.compile(rb"<(?:[A-Za-z]|/style)", re.IGNORECASE)
 _ESCAPE: Final = 0x1B
 _SLASH: Final = 0x2F
-_WIDE: Final = (
-    (b"\xfe\xff", "utf-16-be"),
-    (b"\xff\xfe", "utf-16-le"),
-    (b"\0<\0?", "utf-16-be"),
-    (b"<\0?\0", "utf-16-le"),
-)
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
-_LONGEST_MARK: Final = 4
 
 
 class _State(Enum):
@@ -92,7 +85,7 @@ class PageGate:
         self._began = False
         self._ending = False
         self._edits: list[Edit] = []
-        self._wide: _Wide | None = None
+        self._wide: Wide | None = None
 
     def feed(self, chunk: bytes) -> bytes:
         """What goes out for this chunk; some of its last bytes may wait for the next one."""
@@ -100,7 +93,7 @@ class PageGate:
             return self._wide.back(self._fed(self._wide.forth(chunk)))
         if not self._began:
             self._held.append(chunk)
-            return self._begin(_LONGEST_MARK)
+            return self._begin(LONGEST_MARK)
         return self._fed(chunk)
 
     def finish(self) -> bytes:
@@ -119,11 +112,11 @@ class PageGate:
             return b""
         self._began = True
         self._held = []
-        coding = next((name for mark, name in _WIDE if first.startswith(mark)), "")
+        coding = coding_of(first)
         self._settled = self._settled or bool(coding) or first.startswith(_UTF8_MARK)
         if not coding:
             return self._fed(first)
-        self._wide = _Wide(coding)
+        self._wide = Wide(coding)
         return self.feed(first)
 
     def _fed(self, chunk: bytes) -> bytes:
@@ -409,26 +402,3 @@ class PageGate:
         if not tag.attributes:
             return []
         return self._gating.edits(tag, self._within, language=self._language, replace=False)
-
-
-class _Wide:
-    """A page in UTF-16, as its first bytes say: read as UTF-8, and written as it came."""
-
-    def __init__(self, coding: str) -> None:
-        self._coding = coding
-        self._reads = codecs.getincrementaldecoder(coding)("surrogatepass")
-        self._writes = codecs.getincrementaldecoder("utf-8")("surrogatepass")
-
-    def forth(self, chunk: bytes) -> bytes:
-        """This part of the page in UTF-8."""
-        return self._reads.decode(chunk).encode("utf-8", "surrogatepass")
-
-    def last(self) -> tuple[bytes, bytes]:
-        """What waited for its other half, in UTF-8; and the byte of a page that ends within a letter, as it came."""
-        waited = self._reads.getstate()[0]
-        whole = len(waited) // 2 * 2
-        return waited[:whole].decode(self._coding, "surrogatepass").encode("utf-8", "surrogatepass"), waited[whole:]
-
-    def back(self, chunk: bytes) -> bytes:
-        """This part of the edited page as it goes out."""
-        return self._writes.decode(chunk).encode(self._coding, "surrogatepass")

@@ -28,10 +28,10 @@ from tests.sidecar.raw import (
 )
 from tests.sidecar.raw import counted as counted_at
 
-SHORT = 0.3
+SHORT = 0.6
 """Seconds that everything is given here."""
 
-STEP = 0.02
+STEP = 0.04
 """Seconds between bytes of what drips: often enough, and far more than SHORT in all."""
 
 CONSTANTS = {

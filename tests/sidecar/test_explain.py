@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -169,9 +170,11 @@ def test_what_a_reload_put_out_of_force_is_told_as_it_was(tmp_path: Path, origin
 
 
 def test_any_worker_is_asked(tmp_path: Path, origin: Origin) -> None:
-    with a_sidecar(tmp_path, origin.port, "--workers", "2") as (_, port, admin):
+    with a_sidecar(tmp_path, origin.port, "--workers", "2") as (_, port, admin), ExitStack() as others:
         for number in range(12):
             visit(port, f"/{number}", address=BERLIN if number % 2 else NEW_YORK)
+            # Who has more connections lets the other worker go first.
+            others.enter_context(connect(port))
         lines = [line_of(tmp_path, f"/{number}") for number in range(12)]
         assert len({one["id"][:12] for one in lines}) == 2
         for number, line in enumerate(lines):

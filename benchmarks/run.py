@@ -2,6 +2,7 @@
 
 Rule: each part is a program of its own, so that none finds another's caches warm.
 Rule: a part that cannot be measured here says why, and the others go on.
+Rule: a native core that is there no longer, as after an update of its source, does not pass for a slow one.
 Rule: what a part found replaces what it found before in `results.json`; the other parts stay, each with its date.
 """
 
@@ -21,6 +22,8 @@ from cases import versions
 from machine import HERE, description
 from plot import plots_of
 from table import shown
+
+from consent_mw.wire.native import PURE, native
 
 WITHIN = 3600.0
 """Seconds after which a part is ended."""
@@ -51,6 +54,8 @@ def main() -> int:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     if more and len(options.parts) != 1:
         parser.error(f"{more[0]} is for one part, and none or several are named")
+    if native is None and os.environ.get(PURE) != "1":
+        parser.error(f"the native core is not in use: `make bench` builds it, and {PURE}=1 measures without it")
     failed = [name for name in options.parts or PARTS if not ran(name, more)]
     found = kept()
     print("\n" + "\n".join(verdicts(found)))

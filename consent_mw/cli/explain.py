@@ -13,7 +13,6 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -36,7 +35,7 @@ from consent_mw.wire.industry import refusals
 from consent_mw.wire.log_line import LogLine, read_log_line
 from consent_mw.wire.token import parse_keys
 from consent_mw.world.geo import Locator
-from consent_mw.world.policy_file import load_policy, parse_policy, profile_names, read_profile
+from consent_mw.world.policy_file import file_meant, load_policy, parse_policy, read_profile
 
 _COUNTRY = re.compile(r"([A-Za-z]{2})(?:[-_]([A-Za-z0-9]{1,3}))?")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -93,7 +92,7 @@ def command(
 
 def policy_of(file: str) -> Policy:
     """The policy in this file; where there is no such file, the built-in one of this name."""
-    if file not in profile_names() or Path(file).exists():
+    if file_meant(file) == file:
         return load_policy(file)
     reading = parse_policy(read_profile(file), f"{file}.toml", base=None)
     if reading.policy is None:

@@ -51,7 +51,7 @@ def _show_example(context: click.Context, _: click.Parameter, name: str | None) 
 
 
 @click.command("serve")
-@click.option("--policy", required=True, help="The policy file.")
+@click.option("--policy", required=True, help="The policy file, or a built-in profile's name.")
 @click.option("--upstream", required=True, help="Where the site is: http://host:port or unix:/path.")
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to listen on.")
 @click.option("--uds", default="", help="A unix socket to listen on instead.")

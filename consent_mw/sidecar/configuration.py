@@ -20,7 +20,14 @@ from consent_mw.sidecar.settings import Settings
 from consent_mw.wire.token import Keyring, parse_keys
 from consent_mw.world.certificates import Certificates
 from consent_mw.world.geo import BUILTIN, Locator
-from consent_mw.world.policy_file import Reading, read_bounded, read_policy, read_policy_bytes, where_cases_stand
+from consent_mw.world.policy_file import (
+    Reading,
+    file_meant,
+    read_bounded,
+    read_policy,
+    read_policy_bytes,
+    where_cases_stand,
+)
 from consent_mw.world.store import open_store, without_password
 from consent_mw.world.watch import Look, look
 
@@ -80,7 +87,8 @@ def read_configuration(settings: Settings) -> tuple[Configuration | None, list[C
             ledger_book(keyring)
         except KeysError as error:
             problems.append(error)
-    reading = read_policy(settings.policy)
+    file = file_meant(settings.policy)
+    reading = read_policy(file)
     if reading.policy is None:
         problems.append(PolicyError(reading.problems))
     else:
@@ -90,7 +98,7 @@ def read_configuration(settings: Settings) -> tuple[Configuration | None, list[C
         problems += [ServeError(one) for one in Locator(reading.policy.geo.databases).problems]
     if keyring is None or reading.policy is None or problems:
         return None, problems
-    return Configuration(reading.policy, reading.data, settings.policy, keyring, tuple(sorted(seen))), []
+    return Configuration(reading.policy, reading.data, file, keyring, tuple(sorted(seen))), []
 
 
 def read_keys(file: str) -> Keyring:
@@ -135,8 +143,10 @@ def problems_around(settings: Settings) -> list[ConsentError]:
 
 def _files_of(settings: Settings, policy: Policy | None = None) -> list[str]:
     """Every file that these settings and this policy name."""
-    named = [settings.policy, settings.keys_file, settings.tls_cert, settings.tls_key]
-    named.append(str(where_cases_stand(settings.policy)))
+    # One that is put where a built-in policy's name points goes before it.
+    read = file_meant(settings.policy)
+    named = [settings.policy, read, settings.keys_file, settings.tls_cert, settings.tls_key]
+    named.append(str(where_cases_stand(read)))
     if policy is not None:
         named += [policy.site.texts, *(one for one in policy.geo.databases if one != BUILTIN)]
     return [one for one in named if one]

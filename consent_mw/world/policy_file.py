@@ -168,6 +168,13 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(name[:-5] for name in names if name.endswith(".toml") and not name.endswith(".cases.toml")))
 
 
+def file_meant(named: str) -> str:
+    """The file of this name; where there is none, that of the built-in policy of this name, if there is one."""
+    if named not in profile_names() or Path(named).exists():
+        return named
+    return str(resources.files("consent_mw") / "profiles" / f"{named}.toml")
+
+
 def read_profile(name: str) -> str:
     """The text of the built-in policy of this name. Raises KeyError for a name not in `profile_names()`."""
     if name not in profile_names():

@@ -96,6 +96,31 @@ def test_watched_cases_are_reloaded(tmp_path: Path, origin: Origin) -> None:
 
 
 @WORKERS
+def test_a_built_in_policy_is_loaded_with_its_cases_until_a_file_has_its_name(
+    tmp_path: Path, origin: Origin, workers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ("--workers", workers, "--policy", "mixmax-2018")
+    with a_sidecar(tmp_path, origin.port, *flags, env={"SEGMENT_WRITE_KEY": "key"}) as (_, port, admin):
+        assert revision(admin) == state(port)["revision"] == "2018-05-22"
+        assert "Geprüft durch diese Fälle:" in policy_page(port)
+        assert operate(admin, "POST", "/reload")[0] == 200
+        (tmp_path / "mixmax-2018").write_text(LATER)
+        assert operate(admin, "POST", "/reload")[0] == 200
+        assert revision(admin) == state(port)["revision"] == "2026-02"
+
+
+def test_a_watched_built_in_policy_gives_way_to_a_file_of_its_name(
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ("--watch", "--policy", "mixmax-2018")
+    with a_sidecar(tmp_path, origin.port, *flags, env={"SEGMENT_WRITE_KEY": "key"}) as (_, port, _admin):
+        (tmp_path / "mixmax-2018").write_text(LATER)
+        until(lambda: state(port)["revision"] == "2026-02")
+
+
+@WORKERS
 def test_an_unsound_policy_changes_nothing_and_is_told_in_full(tmp_path: Path, origin: Origin, workers: str) -> None:
     with a_sidecar(tmp_path, origin.port, "--workers", workers) as (process, port, admin):
         (tmp_path / "policy.toml").write_text(UNSOUND)

@@ -96,6 +96,25 @@ def test_a_check_tells_everything_that_is_wrong(tmp_path: Path) -> None:
     )
 
 
+PROFILE = ("--policy", "mixmax-2018", "--upstream", "http://a", "--listen", "127.0.0.1:0")
+
+
+def test_a_built_in_policy_is_served_by_its_name(tmp_path: Path) -> None:
+    code, said = checked(tmp_path, *PROFILE, CONSENT_MW_KEYS=KEY)
+    assert (code, said) == (
+        2,
+        "consent-mw: vendor `segment` needs its key in the environment variable SEGMENT_WRITE_KEY, which is unset\n",
+    )
+    assert checked(tmp_path, *PROFILE, CONSENT_MW_KEYS=KEY, SEGMENT_WRITE_KEY="key")[0] == 0
+
+
+def test_a_file_of_a_built_in_policys_name_goes_before_it(tmp_path: Path) -> None:
+    (tmp_path / "mixmax-2018").write_text(POLICY)
+    assert checked(tmp_path, *PROFILE, CONSENT_MW_KEYS=KEY)[0] == 0
+    (tmp_path / "mixmax-2018").write_text("nonsense")
+    assert "mixmax-2018:1:9: error[toml-syntax]" in checked(tmp_path, *PROFILE, CONSENT_MW_KEYS=KEY)[1]
+
+
 def test_an_unsound_policy_is_told_with_all_its_problems(tmp_path: Path) -> None:
     (tmp_path / "policy.toml").write_text(POLICY.replace('purpose = "analytics"', 'purpose = "analitics"'))
     code, said = checked(tmp_path, "--policy", "policy.toml", "--upstream", "http://a", "--listen", "127.0.0.1:0")

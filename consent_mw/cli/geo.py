@@ -73,10 +73,13 @@ def show(addresses: tuple[str, ...], file: str | None, databases: tuple[str, ...
 @click.option("--url", help="Where it is got from; by default this month's free country database of DB-IP.")
 def update(file: str, url: str | None) -> int:
     """Get a newer country database, and put it in place once it is whole."""
+    path = Path(file)
+    if path.exists() and not path.is_file():
+        # To rename onto a device would take it away from everybody.
+        raise click.ClickException(f"--to `{file}` is there, and is no file: name one, which may be a new one")
     now = datetime.now(UTC)
     address = url or SOURCE.format(month=now.strftime("%Y-%m"))
     data = _unpacked(_fetched(address), address)
-    path = Path(file)
     with tempfile.NamedTemporaryFile(dir=path.absolute().parent, prefix=".geo-", delete=False) as part:
         try:
             part.write(data)

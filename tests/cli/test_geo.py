@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -125,6 +126,29 @@ def test_what_is_no_database_leaves_the_old_one(
         1,
         ["geo.mmdb"],
     )
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "link"])
+def test_what_is_no_file_is_not_replaced(
+    kind: str, publisher: tuple[str, dict[str, bytes]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, given = publisher
+    given["/db"] = BUILTIN_PATH.read_bytes()
+    with socket.socket(socket.AF_UNIX) as bound:
+        match kind:
+            case "pipe":
+                os.mkfifo("there")
+            case "socket":
+                bound.bind("there")
+            case "folder":
+                Path("there").mkdir()
+            case _:
+                os.mkfifo("pipe")
+                Path("there").symlink_to("pipe")
+        before = Path("there").lstat()
+        assert run(["geo", "update", "--to", "there", "--url", f"{url}/db"]) == 2
+    told = "consent-mw: --to `there` is there, and is no file: name one, which may be a new one\n"
+    assert (Path("there").lstat(), capsys.readouterr().err) == (before, told)
 
 
 def test_without_a_policy_what_is_no_address_is_told(capsys: pytest.CaptureFixture[str]) -> None:

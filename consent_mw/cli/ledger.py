@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import click
 
+from consent_mw.core.compiler.report import listed, nearest, quoted
 from consent_mw.core.ledger import EntryKind
 from consent_mw.core.terms import Outcome
 from consent_mw.errors import KeysError, ServeError
@@ -57,6 +58,8 @@ def list_entries(store: str, outcome: str | None, vendor: str, kind: str | None,
     with _reading(store) as ledger:
         rows = ledger.last(limit, before=LAST, kind=kind or "", vendor=vendor, outcome=outcome or "")[::-1]
         letters = ledger.dead_letters()
+        if vendor and not rows:
+            _must_be_heard_of(vendor, ledger)
     if vendor:
         letters = {name: number for name, number in letters.items() if name == vendor}
     if form == "json":
@@ -137,8 +140,9 @@ def export(store: str) -> int:
 def retry(store: str, keys_file: str, vendor: str, form: str) -> int:
     """Try dead letters again: they wait as if they had never been tried."""
     book = _book(keys_file)
-    with _reading(store):
-        pass
+    with _reading(store) as ledger:
+        if vendor and vendor not in ledger.dead_letters():
+            _must_be_heard_of(vendor, ledger)
     opened = open_store(store, book=book)
     revived: Counter[str] = Counter()
     try:
@@ -163,6 +167,18 @@ def _reading(store: str) -> Iterator[LedgerReader]:
         yield ledger
     finally:
         ledger.close()
+
+
+def _must_be_heard_of(vendor: str, ledger: LedgerReader) -> None:
+    known = ledger.vendors()
+    if vendor in known:
+        return
+    close = nearest(vendor, known)
+    if close is not None:
+        helped = f"did you mean {quoted(close)}?"
+    else:
+        helped = f"it knows {listed(sorted(known))}" if known else "it knows none yet"
+    raise ServeError(f"the ledger knows no vendor {quoted(vendor)}; {helped}")
 
 
 def _book(keys_file: str) -> Book:

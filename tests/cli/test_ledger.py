@@ -334,6 +334,51 @@ def test_entries_are_listed_by_outcome_vendor_and_kind(file: Path, capsys: pytes
     assert [number for number, _, _ in listed(capsys, file, "--limit", "2")] == [ENTRIES - 1, ENTRIES]
 
 
+@pytest.mark.parametrize("words", [["list"], ["retry"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("vendor", "helped"),
+    [
+        ("insigths", "did you mean `insights`?"),
+        ("segment", "it knows `crm`, `insights`"),
+        ("\x1b[2J", "it knows `crm`"),
+    ],
+    ids=["misspelt", "another", "unprintable"],
+)
+def test_a_vendor_that_the_ledger_never_heard_of_is_told(
+    words: list[str], vendor: str, helped: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verb(*words, "--vendor", vendor, file=file) == 2
+    shown = vendor.replace("\x1b", "\ufffd")
+    told = capsys.readouterr()
+    assert told.err.startswith(f"consent-mw: the ledger knows no vendor `{shown}`; {helped}")
+    assert (told.out, told.err.count("\n")) == ("", 1)
+
+
+def test_a_vendor_without_such_an_entry_is_no_mistake(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert listed(capsys, file, "--vendor", "crm", "--outcome", "dead") == []
+    assert verb("retry", "--vendor", "crm", file=file) == 0
+    assert capsys.readouterr().out == "there are no dead letters\n"
+
+
+def test_an_empty_ledger_knows_no_vendor_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONSENT_MW_LEDGER_KEY", KEY)
+    a_kept_ledger(tmp_path / "c.db").close()
+    assert verb("list", "--vendor", "crm", file=tmp_path / "c.db") == 2
+    assert capsys.readouterr().err == "consent-mw: the ledger knows no vendor `crm`; it knows none yet\n"
+
+
+def test_a_vendor_whose_events_only_wait_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONSENT_MW_LEDGER_KEY", KEY)
+    store = a_kept_ledger(tmp_path / "c.db")
+    done(store.enqueue([a_row("1", vendor="crm")]))
+    store.close()
+    assert listed(capsys, tmp_path / "c.db", "--vendor", "crm") == []
+
+
 def test_a_terminal_is_not_driven_by_what_somebody_wrote(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(file, "UPDATE ledger SET vendor = :new, body = :new", new="\x1b[2J")
     assert verb("list", file=file) == 0

@@ -217,6 +217,9 @@ class LedgerReader(Protocol):
     def dead_letters(self) -> dict[str, int]:
         """How many dead letters are kept, by vendor."""
 
+    def vendors(self) -> frozenset[str]:
+        """Every vendor that an entry or a waiting event is about."""
+
     def close(self) -> None:
         """Let go of the store."""
 

@@ -59,6 +59,12 @@ AND (strpos(',' || outcome || ',', ',' || %s || ',') > 0 OR %s = '') ORDER BY se
         with self._said():
             return dict(self._turn.all(sql, [stands(self._turn)]))
 
+    def vendors(self) -> frozenset[str]:
+        """Every vendor that an entry or a waiting event is about."""
+        with self._said():
+            found = [row[0] for row in self._turn.all("SELECT DISTINCT vendor FROM ledger", [])]
+            return frozenset(one for one in (*found, *stands(self._turn)) if one)
+
     def close(self) -> None:
         """Let go of the database."""
         self._link.close()

@@ -68,6 +68,13 @@ class SqliteLedgerReader:
             found = self._db.execute("SELECT vendor, count(*) FROM outbox WHERE dead = 1 GROUP BY vendor").fetchall()
         return dict(found)
 
+    def vendors(self) -> frozenset[str]:
+        """Every vendor that an entry or a waiting event is about."""
+        with _said(self._path):
+            found = self._db.execute("SELECT vendor FROM ledger UNION SELECT vendor FROM outbox").fetchall()
+        # Whoever has the file may have written anything there.
+        return frozenset(one for (one,) in found if isinstance(one, str) and one)
+
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()

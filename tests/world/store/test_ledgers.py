@@ -74,6 +74,7 @@ def test_the_last_entries_are_picked_and_dead_letters_counted(place: Place, kind
     rejected = [row for row in reversed(rows) if "rejected" in row.outcome.split(",")]
     assert ledger.last(99, before=2**40, kind="", vendor="insights", outcome="rejected") == rejected
     assert ledger.dead_letters() == {}
+    assert ledger.vendors() == {"insights", "crm"}
     ledger.close()
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from consent_mw.asgi.arrivals import Arrival, path_of, target_of
 from consent_mw.asgi.exchange import Reply
 from consent_mw.asgi.gate import Gate
-from consent_mw.asgi.outgoing import BODY, START, Message, Outgoing, Scope, Send
+from consent_mw.asgi.outgoing import BODY, HINT, START, Message, Outgoing, Scope, Send
 from consent_mw.asgi.reporting import is_seen
 from consent_mw.asgi.visit import Visit
 
@@ -48,12 +48,14 @@ class Again:
     # A coroutine for each message would cost as much as all else that is done about it.
     def send(self, message: Message) -> Awaitable[None]:
         """Send this message, or what becomes of it."""
-        if message["type"] == START:
+        if self._other is not None:
+            return self._other.send(message)
+        kind = message["type"]
+        if kind == START:
             return self._start(message)
         if self._held is not None:
             return self._end(self._held, message)
-        other = self._other
-        return self._send(message) if other is None else other.send(message)
+        return self._send(message) if kind != HINT else self._otherwise().send(message)
 
     def _start(self, message: Message) -> Awaitable[None]:
         answer = self._gate.answers.again(message.get("status", 0), message.get("headers"))

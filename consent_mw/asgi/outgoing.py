@@ -1,6 +1,7 @@
 """The outgoing side of a mounted app: the messages of one response, on their way to the server.
 
 Rule: whether a page must be edited shows in its body, so that its start waits for that.
+Rule: a hint makes a browser call no denied host before the page does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from consent_mw.asgi.exchange import Exchange, Reply
+from consent_mw.wire.fields import response_field
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -16,6 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 START: Final = "http.response.start"
 BODY: Final = "http.response.body"
+HINT: Final = "http.response.early_hint"
 
 _STARTS: Final = frozenset({START, "websocket.http.response.start", "websocket.accept"})
 
@@ -41,6 +44,9 @@ class Outgoing:
             else:
                 await self._start(message, None)
             return
+        if kind == HINT:
+            await self._hint(message)
+            return
         held, self._held = self._held, None
         if held is not None:
             whole = kind == BODY and not message.get("more_body", False)
@@ -56,6 +62,12 @@ class Outgoing:
                 await self._send({**message, "body": body})
             return
         await self._send(message)
+
+    async def _hint(self, message: Message) -> None:
+        """An early hint (an ASGI extension), if something of it is left."""
+        kept = self._exchange.hints([response_field(b"Link", one) for one in message.get("links", ())])
+        if kept:
+            await self._send({**message, "links": [field[1] for field in kept]})
 
     async def _start(self, message: Message, body: bytes | None) -> None:
         exchange = self._exchange

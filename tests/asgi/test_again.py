@@ -36,6 +36,8 @@ PAGE: Pairs = [
     (b"content-type", b"text/html"), (b"etag", b'"1"'), (b"set-cookie", b"session=1"), (b"set-cookie", b"adid=1"),
     (b"set-cookie", b"_ga=1; Max-Age=99999999"),
 ]  # fmt: skip
+DENIED = b"<https://cdn.insights.example/a.js>; rel=preload"
+STYLED = b"</a.css>; rel=preload"
 STYLE: Pairs = [(b"content-type", b"text/css"), (b"X-Cased", b"As Said")]
 
 
@@ -45,6 +47,10 @@ def start(headers: Pairs = PAGE, status: int = 200) -> dict[str, Any]:
 
 def body(said: bytes = b"<p>ok</p>", **more: bool) -> dict[str, Any]:
     return {"type": "http.response.body", "body": said, **more}
+
+
+def hint(*links: bytes) -> dict[str, Any]:
+    return {"type": "http.response.early_hint", "links": list(links)}
 
 
 def cookies(*, known: bool = True, answers: dict[str, bool] | None = None) -> bytes:
@@ -100,6 +106,7 @@ CASES = {
     "page that fails": Case(headers(), [start(PAGE, 500), body()]),
     "page with trailers": Case(headers(), [start(), body(), {"type": "http.response.trailers", "headers": []}]),
     "page without an extension that would pass us by": Case(headers(), more={"extensions": EXTENSIONS}),
+    "page with hints": Case(headers(cookie=cookies(answers=NO)), [hint(DENIED), hint(STYLED), start(), body()]),
     "frame": Case(headers(b"iframe")),
     "style": Case(headers(b"style"), [start(STYLE), body()]),
     "style that sets cookies": Case(headers(b"style"), [start([*STYLE, *PAGE[2:]]), body()]),
@@ -215,6 +222,20 @@ def alike(folder: Path, visits: Visits, policy: str = BARE) -> int:
 @pytest.fixture(autouse=True)
 def _all_newcomers_get_the_same_identifier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("consent_mw.asgi.gate.secrets.token_bytes", bytes)
+
+
+def test_no_hint_names_a_denied_host(tmp_path: Path) -> None:
+    says = [hint(STYLED, DENIED), hint(DENIED), start(), body()]
+    case = Case(headers(cookie=cookies(answers=NO)), says)
+    (_, got, *_), looks = told(tmp_path, lambda mounted: mounted.visit(case))
+    hints = [message for message in got if message["type"] == "http.response.early_hint"]
+    assert (hints, looks) == ([hint(STYLED)] * ROUNDS, 2)
+
+
+def test_what_is_allowed_is_hinted_as_it_was_said(tmp_path: Path) -> None:
+    says = [hint(DENIED, STYLED), start(), body()]
+    (_, got, *_), _ = told(tmp_path, lambda mounted: mounted.visit(Case(headers(), says)))
+    assert [message for message in got if "links" in message] == [says[0]] * ROUNDS
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -6,8 +6,11 @@ Rule: what is skipped is work, nothing else: the same goes out, the same is coun
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
-from typing import Any, Final, cast
+import asyncio
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, Final, TypeVar, cast
 
 from consent_mw.asgi.arrivals import Arrival, path_of, target_of
 from consent_mw.asgi.exchange import Reply
@@ -16,16 +19,36 @@ from consent_mw.asgi.outgoing import BODY, HINT, START, Message, Outgoing, Scope
 from consent_mw.asgi.reporting import is_seen
 from consent_mw.asgi.visit import Visit
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-class _Nothing:
-    """Takes no time to wait for."""
+
+class _Nothing(Coroutine[Any, Any, None]):
+    """Takes no time to wait for, by whatever way somebody waits for what they send."""
 
     def __await__(self) -> Generator[Any, Any, None]:
         return _DONE
 
+    def send(self, value: Any, /) -> Any:
+        raise StopIteration
+
+    def throw(self, *error: Any) -> Any:
+        raise error[1] if len(error) > 1 and error[1] is not None else error[0]
+
+    def close(self) -> None:
+        pass
+
 
 _DONE: Final = cast(Generator[Any, Any, None], iter(()))
 _NOTHING: Final = _Nothing()
+
+
+def _marked(function: F) -> F:
+    """Mark what is called as a coroutine function is; some who call `send` from a thread look for that."""
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    # All that there was for it before (asgiref does the same).
+    function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # noqa: SLF001
+    return function
 
 
 class Again:
@@ -46,6 +69,7 @@ class Again:
         self.visit = Visit(arrival.decision, arrival.visitor)
 
     # A coroutine for each message would cost as much as all else that is done about it.
+    @_marked
     def send(self, message: Message) -> Awaitable[None]:
         """Send this message, or what becomes of it."""
         if self._other is not None:

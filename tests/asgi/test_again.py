@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import iscoroutinefunction
 
 from consent_mw import ConsentMiddleware, load_policy
 from consent_mw.asgi.arrivals import ARRIVALS_KEPT, MOST_HEADERS_KEPT
@@ -236,6 +237,27 @@ def test_what_is_allowed_is_hinted_as_it_was_said(tmp_path: Path) -> None:
     says = [hint(DENIED, STYLED), start(), body()]
     (_, got, *_), _ = told(tmp_path, lambda mounted: mounted.visit(Case(headers(), says)))
     assert [message for message in got if "links" in message] == [says[0]] * ROUNDS
+
+
+@pytest.mark.parametrize("case", [CASES["page of who is known"], CASES["style"]], ids=["page", "style"])
+@pytest.mark.parametrize("forgets", [True, False], ids=["anew", "again"])
+def test_whatever_way_an_app_sends_it_may_send(tmp_path: Path, case: Case, *, forgets: bool) -> None:
+    async def run() -> tuple[list[Any], bool]:
+        mounted, looks = Mounted(tmp_path, forgets=forgets), []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            looks.append(iscoroutinefunction(send))
+            for message in case.says:
+                await asyncio.create_task(send(message))
+
+        mounted.middleware.app = app
+        await mounted.visit(case)
+        await mounted.gate.stop(0)
+        return mounted.got, all(looks)
+
+    got, marked = asyncio.run(run())
+    assert marked
+    assert [message["type"] for message in got] == [message["type"] for message in case.says] * ROUNDS
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

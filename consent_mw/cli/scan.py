@@ -65,11 +65,10 @@ def command(
     """Visit the site at URL and compare what a browser sees with the policy."""
     policy = policy_of(file)
     locator = locator_of(policy)
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not host_of(url) or urlsplit(url).scheme not in ("http", "https"):
         raise click.ClickException(f"`{url}` is not the URL of a site")
     places = _chosen(policy, only)
-    paths = pages or (parts.path or "/",)
+    paths = pages or (urlsplit(url).path or "/",)
     origins = [one for one in (origin_in(place, policy, locator) for place in places) if one is not None]
     skipped = {one.name: _unplaced(one) for one in places if all(each.jurisdiction is not one for each in origins)}
     if not origins:
@@ -216,10 +215,14 @@ def _lines(visits: Sequence[Visited], found: Sequence[Finding], skipped: Mapping
         for each in chosen:
             yield f"    {each.sort} {each.name}: {each.why}"
             if fault is not Fault.UNSEEN:
-                yield f"        {'; '.join(each.visits)}"
+                yield f"        {_when(each.visits, len(visits))}"
     yield ""
     wrong = sum(one.fault is not Fault.UNSEEN for one in found)
     yield f"{wrong} finding{'s' * (wrong != 1)} in {len(visits)} visits"
+
+
+def _when(named: Sequence[str], number: int) -> str:
+    return "in every visit" if len(named) == number > 1 else "; ".join(named)
 
 
 def _write_report(folder: Path, told: dict[str, object], visits: Sequence[Visited]) -> None:
@@ -242,7 +245,7 @@ def _page(told: Mapping[str, object], visits: Sequence[Visited]) -> Iterator[str
     else:
         yield "<table><tr><th>Fault<th>Kind<th>Name<th>Why<th>Visits"
         for one in found if isinstance(found, list) else ():
-            cells = (one["fault"], one["kind"], one["name"], one["why"], "; ".join(one["visits"]))
+            cells = (one["fault"], one["kind"], one["name"], one["why"], _when(one["visits"], len(visits)))
             yield "<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in cells)
         yield "</table>"
     skipped = told["skipped"]

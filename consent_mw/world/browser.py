@@ -30,6 +30,9 @@ LONGEST = 20_000
 SETTLES = 1_500
 """Milliseconds without traffic that a page is given to ask for more."""
 
+NOT_SENT = ("csp", "blocked_by_client", "blocked_by_administrator")
+"""Why a request failed before it reached anybody. Other blocks (ORB, CORP) are of answers: somebody was asked."""
+
 _ABSENT = (
     "a browser is needed: pip install 'consent_mw[scan]', and Chromium (`playwright install chromium`, or Debian's)"
 )
@@ -139,7 +142,7 @@ class Visitor:
 
     def _failed(self, request: Request) -> None:
         said = (request.failure or "").lower()
-        if "csp" not in said and "blocked" not in said:
+        if not any(one in said for one in NOT_SENT):
             self._asked(request.url)
 
     def _asked(self, url: str) -> None:

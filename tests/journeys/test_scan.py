@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from consent_mw.world.browser import Visitor, browsing
 from tests.journeys.sidecar import serving
 from tests.journeys.site import POLICY, listening
 
@@ -26,6 +27,7 @@ class _Site(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
     third_party = ""
+    page = ""
 
 
 class _Pages(http.server.BaseHTTPRequestHandler):
@@ -41,7 +43,7 @@ class _Pages(http.server.BaseHTTPRequestHandler):
         self.send_header("Set-Cookie", "session=1")
         self.send_header("Set-Cookie", "_ga=1")
         self.end_headers()
-        self.wfile.write(body.encode())
+        self.wfile.write((self.server.page or body).encode())
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -122,6 +124,27 @@ def test_a_site_that_keeps_to_its_policy_has_no_findings(
     assert "0 findings in 3 visits" in out
 
 
+def test_what_is_found_in_every_visit_is_told_in_these_words(address: str, policy: str, tmp_path: Path) -> None:
+    code, out, _ = scan(tmp_path, policy, address, "--jurisdiction", "eea_uk", "--report", "report")
+    assert code == 1
+    assert "    cookie odd: no rule names it\n        in every visit\n" in out
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "<td>odd<td>no rule names it<td>in every visit<tr>" in page
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_third_party_whose_answer_the_browser_blocks_was_asked(third: str, stopped: bool) -> None:
+    """HTML is no picture, and Chromium blocks it once it is there (ORB); what a policy stops is asked for nowhere."""
+    sources = "<meta http-equiv=Content-Security-Policy content=\"img-src 'self'\">" if stopped else ""
+    page = f"<!doctype html><title>Shop</title>{sources}<img src=http://{third}/pixel>"
+    with listening(_Site(("127.0.0.1", 0), _Pages)) as site, browsing() as browser:
+        site.page = page
+        visitor = Visitor(browser, f"http://127.0.0.1:{site.server_address[1]}/", {})
+        visitor.read(["/"])
+        visitor.close()
+    assert visitor.looked.hosts == (set() if stopped else {third})
+
+
 LAXER = '\n[jurisdiction.california]\nregions = ["US-CA"]\nregime = "opt-out"\n'
 
 
@@ -147,6 +170,8 @@ def test_a_part_of_a_country_that_no_database_knows_is_skipped_and_told(
     [
         ("http://127.0.0.1:1/", (), "does not answer /_consent/state"),
         ("ftp://x/", (), "is not the URL of a site"),
+        ("http://x:1,/", (), "is not the URL of a site"),
+        ("http://[", (), "is not the URL of a site"),
         ("{address}", ("--jurisdiction", "gone"), "has no jurisdiction `gone`"),
         ("{address}", ("--chromium", "/nowhere"), "a browser is needed"),
     ],

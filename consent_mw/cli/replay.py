@@ -200,13 +200,16 @@ Changes = tuple[int, tuple[Changed, ...]]
 
 
 def _lines(count: Count, policy: Policy, told: Tally, other: Policy | None, changed: Changes) -> Iterator[str]:
-    yield f"{policy.file}, revision {policy.revision}: {told.visits:,} visits in {count.lines:,} lines"
+    visits = f"{_number(told.visits, 'visit')} in {_number(count.lines, 'line')}"
+    yield f"{policy.file}, revision {policy.revision}: {visits}"
     if count.excluded:
-        yield f"    {count.excluded:,} requests are not under the policy"
+        yield f"    {_number(count.excluded, 'request')} {_are(count.excluded)} not under the policy"
     if count.unreadable:
-        yield f"    {count.unreadable:,} lines could not be read, the first at {', '.join(count.unread)}"
+        where = f"{'the first ' * (count.unreadable > 1)}at {', '.join(count.unread)}"
+        yield f"    {_number(count.unreadable, 'line')} could not be read, {where}"
     if told.lost:
-        yield f"    {told.lost:,} visits are from a jurisdiction that the policy does not define"
+        lost = f"{_number(told.lost, 'visit')} {_are(told.lost)}"
+        yield f"    {lost} from a jurisdiction that the policy does not define"
     yield ""
     yield from _counted("jurisdiction", told.jurisdictions)
     yield from _counted("country", told.countries)
@@ -224,6 +227,14 @@ def _lines(count: Count, policy: Policy, told: Tally, other: Policy | None, chan
     yield f"against {other.file}, revision {other.revision}: {changed[0]:,} of {told.visits:,} visits change"
     for one in changed[1]:
         yield f"    {one.what}: {one.before} -> {one.after}: {one.visits:,} ({_few(one)})"
+
+
+def _number(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _counted(what: str, counter: Counter[str]) -> Iterator[str]:

@@ -77,6 +77,24 @@ def test_what_another_policy_changes_is_told_by_visit(capsys: pytest.CaptureFixt
     assert "2 of 4 visits change" in capsys.readouterr().out
 
 
+def test_one_is_counted_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("x.log").write_text(combined(BERLIN) + combined(BERLIN, "/_consent/state") + "rubbish\n")
+    assert run(["replay", "--policy", str(MIXMAX), "x.log"]) == 0
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        f"{MIXMAX}, revision 2018-05-22: 1 visit in 3 lines",
+        "    1 request is not under the policy",
+        "    1 line could not be read, at x.log:3",
+    ]
+    with Path("x.log").open("a") as log:
+        log.write("rubbish\n" + combined(BERLIN))
+    assert run(["replay", "--policy", str(MIXMAX), "x.log"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert (told[0].partition(": ")[2], told[2]) == (
+        "2 visits in 5 lines",
+        "    2 lines could not be read, the first at x.log:3, x.log:4",
+    )
+
+
 def test_nothing_changes_against_itself(capsys: pytest.CaptureFixture[str]) -> None:
     Path("x.log").write_text(combined(LONDON))
     assert replayed(capsys, "--policy", "a.toml", "--against", "a.toml", "x.log")["against"]["changed"] == 0

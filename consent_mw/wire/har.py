@@ -44,6 +44,10 @@ def _asked(entries: list[object]) -> Iterator[Asked]:
             continue
         sent = [name for line in _values(request, "cookie") for name in _names(line)]
         came = [line for value in _values(response, "set-cookie") for line in value.split("\n") if line]
+        # Some archives tell cookies here alone.
+        sent += [name for name in _listed(request) if name not in sent]
+        known = {line.partition("=")[0].strip() for line in came}
+        came += [f"{name}=" for name in _listed(response) if name not in known]
         yield Asked(host, tuple(sent), tuple(came))
 
 
@@ -53,6 +57,14 @@ def _values(message: object, header: str) -> Iterator[str]:
         name, value = (one.get("name"), one.get("value")) if isinstance(one, dict) else (None, None)
         if isinstance(name, str) and isinstance(value, str) and name.lower() == header:
             yield value
+
+
+def _listed(message: object) -> Iterator[str]:
+    cookies = message.get("cookies") if isinstance(message, dict) else None
+    for one in cookies if isinstance(cookies, list) else ():
+        name = one.get("name") if isinstance(one, dict) else None
+        if isinstance(name, str) and name.strip():
+            yield name.strip()
 
 
 def _names(line: str) -> Iterator[str]:

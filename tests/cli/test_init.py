@@ -164,3 +164,13 @@ def test_what_nothing_can_be_learned_from_is_told(data: bytes, capsys: pytest.Ca
 def test_what_cannot_be_read_is_told(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["init", "--learn", source]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_the_comments_of_the_first_settings_stand_in_one_column(learned: bool) -> None:
+    Path("x.log").write_text(json.dumps({"ip": "192.0.2.1", "method": "GET", "path": "/", "cookie": "a=1"}) + "\n")
+    assert run(["init", *(["--learn", "x.log"] if learned else [])]) == 0
+    lines = [
+        one for one in Path("policy.toml").read_text().splitlines() if one.startswith(("revision", "mode", "regions"))
+    ]
+    assert len({one.index("#") for one in lines if "#" in one}) == 1, lines

@@ -23,6 +23,15 @@ def test_names_and_hosts_are_read_and_no_value() -> None:
     assert read_har(har(entry)) == (Asked("shop.example", ("a", "b"), ("x=1; Max-Age=5", "y=2")),)
 
 
+def test_cookies_that_are_told_in_no_header_are_found_and_none_twice() -> None:
+    sent = [{"name": name, "value": "1"} for name in ("a", "b", "", 7)]
+    came = [{"name": "x", "value": "1"}, {"name": "y", "value": "2"}, {"value": "3"}, "z"]
+    request = {"url": "https://shop.example/", "headers": [{"name": "Cookie", "value": "a=1"}], "cookies": sent}
+    response = {"headers": [{"name": "Set-Cookie", "value": "x=1; Max-Age=5"}], "cookies": came}
+    told = (Asked("shop.example", ("a", "b"), ("x=1; Max-Age=5", "y=")),)
+    assert read_har(har({"request": request, "response": response})) == told
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"{}", b"[]", b'{"log":1}', b'{"log":{"entries":5}}', b"\xff", b'{"a":' * 9999]
 )

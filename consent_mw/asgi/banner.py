@@ -99,6 +99,7 @@ def edit_page(
     plan = _plan(exchange.seen.all(b"accept-encoding"), answer, asked_plain=banner)
     if plan is None:
         if page:
+            exchange.alone = True
             gate.count("page_not_editable")
         return ungated
     coded = (_CODED[plan.coding],) if plan.coding else ()

@@ -121,6 +121,9 @@ class Exchange:
     identifier: Identifier | None = None
     outside = False
     """Whether this would be under the policy, were the visitor of the share that `[scope] percent` puts there."""
+    alone = False
+    """Whether the reply is this request's alone: a page could not be edited, which is counted each time, and may be
+    for the codings that this browser takes."""
     number = 0
     now = 0
     decided = 0.0
@@ -384,7 +387,7 @@ class Exchange:
         """Remember this reply for the next answer with this very head."""
         replies = answer.replies
         told = self.spoke or not OUTBOUND_RESERVED.isdisjoint(answer.seen)
-        if replies is None or told or reply.editor is not None or reply.pending is not None:
+        if replies is None or told or self.alone or reply.editor is not None or reply.pending is not None:
             return
         dated = any(field[0] == b"set-cookie" and b"expires" in field[1].lower() for field in answer.fields)
         each = REPLY_COSTS + sum(len(field[2]) for field in reply.fields)

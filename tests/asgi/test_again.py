@@ -102,6 +102,9 @@ CASES = {
     "page that must be gated": Case(
         headers(cookie=cookies(answers=NO)), [start(), body(b'<script type="text/plain" data-consent="analytics">')]
     ),
+    "page that must not be edited": Case(
+        headers(cookie=cookies(answers=NO)), [start([*PAGE, (b"cache-control", b"no-transform")]), body()]
+    ),
     "page in parts": Case(headers(), [start(), body(b"<p>", more_body=True), body(b"ok</p>")]),
     "page that says that it is unchanged": Case(headers(), [start(PAGE[:2], 304), body(b"")]),
     "page that fails": Case(headers(), [start(PAGE, 500), body()]),

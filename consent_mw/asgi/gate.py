@@ -32,7 +32,7 @@ from consent_mw.asgi.limiter import EVENTS_AT_ONCE, EVENTS_PER_SECOND, Limiter
 from consent_mw.asgi.observe import Observation, observe
 from consent_mw.asgi.refusals import Refusals
 from consent_mw.asgi.reporting import Reporter
-from consent_mw.asgi.routes.app import visitor_routes
+from consent_mw.asgi.routes.app import VisitorRoutes
 from consent_mw.asgi.ruleset import LONGEST_JAR_KEPT, LONGEST_KEPT, Headers, Place, Route, Ruleset
 from consent_mw.asgi.statistics import Statistics
 from consent_mw.asgi.tokens import Tokens
@@ -145,7 +145,7 @@ class Gate:
         locator = Locator(policy.geo.databases)
         if self._in_force and locator.problems and not self.locator.problems:
             raise ServeError(f"a database cannot be read: {locator.problems[0]}")
-        app = visitor_routes(rules)
+        app = VisitorRoutes(rules)
         signer = Signer(keyring) if keyring is not None and keyring.keys != self.keyring.keys else None
 
         def put_in_force() -> None:

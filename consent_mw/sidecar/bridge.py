@@ -93,7 +93,7 @@ class Bridge:
         async def send(message: Message) -> None:
             nonlocal ended
             if message["type"] == "http.response.start":
-                self._answering.app_starts(int(message["status"]), _dated(message.get("headers", ())))
+                self._answering.app_starts(int(message["status"]), dated(message.get("headers", ())))
             elif message["type"] == "http.response.body":
                 self._answering.app_sends(bytes(message.get("body", b"")))
                 if not message.get("more_body", False) and not ended:
@@ -108,7 +108,7 @@ class Bridge:
             self._answering.app_fails()
 
 
-def _dated(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def dated(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers with a Date, which an origin server sends (RFC 9110 6.6.1)."""
     return [*headers, (b"date", _date(int(time.time())))]
 

@@ -14,7 +14,7 @@ from consent_mw.asgi.exchange import Exchange
 from consent_mw.asgi.observe import Observation
 from consent_mw.asgi.ruleset import Route
 from consent_mw.sidecar.answer import ANSWER_IDLE, Answer
-from consent_mw.sidecar.bridge import Bridge
+from consent_mw.sidecar.bridge import Bridge, dated
 from consent_mw.sidecar.forwarding import for_this_hop, forwarded, interim, last_hop, loops
 from consent_mw.sidecar.outlet import phrase
 from consent_mw.sidecar.plain import METHODS
@@ -74,7 +74,14 @@ class Relay(Answer):
         head, client = self._head, self._client
         if head.continues and head.length != 0:
             self._outlet.inform(100, phrase(100), [])
-        self._bridge = Bridge(self._plane.gate.app, self)
+        app = self._plane.gate.app
+        known = app.at_once(exchange) if self._uplink.whole else None
+        if known is not None:
+            self.app_starts(known.status_code, dated(known.raw_headers))
+            self.app_sends(bytes(known.body))
+            self.app_ends()
+            return
+        self._bridge = Bridge(app, self)
         self._bridge.begin(head, exchange, client.peer, secure=client.secure)
         if self._uplink.whole:
             self._bridge.finish()

@@ -6,7 +6,7 @@ Rule: a request that is refused gets a sentence: JSON to a program, a page to a 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -14,23 +14,68 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from consent_mw.asgi.routes import choice, csp, events, resources, rights, shared, views
 from consent_mw.asgi.routes.guard import RefusedRequest
 from consent_mw.asgi.routes.replies import refused
 
 if TYPE_CHECKING:
+    from consent_mw.asgi.exchange import Exchange
     from consent_mw.asgi.ruleset import Ruleset
 
 Handler = Callable[[Request], Awaitable[Response]]
+AtOnce = Callable[["Exchange"], Response]
 
 
-def visitor_routes(rules: Ruleset) -> ASGIApp:
-    """The visitor's routes under this policy's prefix, with the two well-known resources."""
-    prefix = rules.prefix.decode()
-    table: list[tuple[str, str, Handler]] = [
-        ("GET", f"{prefix}/state", views.state),
+class VisitorRoutes:
+    """The visitor's routes under this policy's prefix, with the two well-known resources, as an ASGI app."""
+
+    def __init__(self, rules: Ruleset) -> None:
+        prefix = rules.prefix.decode()
+        table = _table(prefix)
+        # One look instead of a walk along the table, for all that is asked for as it should be.
+        self._direct = {(method, path): _answering(handler) for method, path, handler in table if "{" not in path}
+        self._at_once: dict[bytes, AtOnce] = {f"{prefix}/state".encode(): views.state}
+        self._router = Router(
+            [StarletteRoute(path, _answering(handler), methods=[method]) for method, path, handler in table],
+            redirect_slashes=False,
+        )
+
+    def at_once(self, exchange: Exchange) -> Response | None:
+        """The answer to a request that nothing must be read or waited for; None where there is none."""
+        seen = exchange.seen
+        answer = self._at_once.get(seen.path) if seen.method == b"GET" else None
+        return None if answer is None else answer(exchange)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Our paths are the site's, wherever the app that we are mounted in thinks its root is."""
+        exchange: Exchange = scope["consent_mw.exchange"]
+        known = self.at_once(exchange)
+        if known is not None:
+            await known(scope, receive, send)
+            return
+        path = exchange.seen.path.decode("ascii", "replace")
+        inner: Scope = {**scope, "root_path": "", "path": path, "app_root_path": "", "app": self._router}
+        inner.pop("router", None)
+        handler = self._direct.get((scope["method"], path)) if scope["type"] == "http" else None
+        try:
+            if handler is None:
+                await self._router(inner, receive, send)
+            else:
+                answer = await handler(Request(inner, receive, send))
+                await answer(inner, receive, send)
+        except HTTPException as error:
+            request = Request(inner, receive)
+            sentence = "there is no such page" if error.status_code == 404 else "this is not asked for that way"
+            answer = refused(request, RefusedRequest(error.status_code, sentence))
+            answer.headers.update(error.headers or {})
+            await answer(inner, receive, send)
+
+
+def _table(prefix: str) -> list[tuple[str, str, Handler]]:
+    return [
+        ("GET", f"{prefix}/state", views.asked_state),
         ("POST", f"{prefix}/choice", choice.choose),
         ("POST", f"{prefix}/withdraw", choice.withdraw),
         ("GET", f"{prefix}/preferences", views.preferences),
@@ -49,13 +94,6 @@ def visitor_routes(rules: Ruleset) -> ASGIApp:
         ("GET", "/.well-known/dnt/", resources.tracking_status),
         ("GET", "/.well-known/dnt/{status}", resources.tracking_status),
     ]
-    # One look instead of a walk along the table, for all that is asked for as it should be.
-    direct = {(method, path): _answering(handler) for method, path, handler in table if "{" not in path}
-    router = Router(
-        [StarletteRoute(path, _answering(handler), methods=[method]) for method, path, handler in table],
-        redirect_slashes=False,
-    )
-    return _at_the_root(router, direct)
 
 
 def _answering(handler: Handler) -> Handler:
@@ -66,28 +104,3 @@ def _answering(handler: Handler) -> Handler:
             return refused(request, refusal)
 
     return endpoint
-
-
-def _at_the_root(router: Router, direct: Mapping[tuple[str, str], Handler]) -> ASGIApp:
-    """Our paths are the site's, wherever the app that we are mounted in thinks its root is."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = scope["consent_mw.exchange"]
-        path = exchange.seen.path.decode("ascii", "replace")
-        inner: Scope = {**scope, "root_path": "", "path": path, "app_root_path": "", "app": router}
-        inner.pop("router", None)
-        handler = direct.get((scope["method"], path)) if scope["type"] == "http" else None
-        try:
-            if handler is None:
-                await router(inner, receive, send)
-            else:
-                answer = await handler(Request(inner, receive, send))
-                await answer(inner, receive, send)
-        except HTTPException as error:
-            request = Request(inner, receive)
-            sentence = "there is no such page" if error.status_code == 404 else "this is not asked for that way"
-            answer = refused(request, RefusedRequest(error.status_code, sentence))
-            answer.headers.update(error.headers or {})
-            await answer(inner, receive, send)
-
-    return app

@@ -22,11 +22,15 @@ from consent_mw.core.facts import Facts
 from consent_mw.errors import StoreError
 
 
-async def state(request: Request) -> Response:
+def state(exchange: Exchange) -> Response:
     """The state of SPEC 6, as JSON."""
-    exchange = exchange_of(request)
-    decision, facts = known(request)
+    decision, facts = _decided(exchange)
     return state_reply(exchange, decision, facts)
+
+
+async def asked_state(request: Request) -> Response:
+    """The same, for who asks in an unusual way (HEAD)."""
+    return state(exchange_of(request))
 
 
 async def preferences(request: Request) -> Response:
@@ -73,7 +77,10 @@ async def claims_of(exchange: Exchange) -> list[dict[str, object]]:
 
 def known(request: Request) -> tuple[Decision, Facts]:
     """What was decided about this request, and of what facts."""
-    exchange = exchange_of(request)
+    return _decided(exchange_of(request))
+
+
+def _decided(exchange: Exchange) -> tuple[Decision, Facts]:
     if exchange.decision is None or exchange.facts is None:
         raise ValueError("the visitor's routes are asked under a decision")
     return exchange.decision, exchange.facts

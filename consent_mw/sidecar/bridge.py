@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, MutableMapping
 from email.utils import formatdate
 from functools import lru_cache
@@ -28,8 +29,8 @@ Message = MutableMapping[str, Any]
 class Answering(Protocol):
     """Who takes the app's response."""
 
-    def app_starts(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """The head of the response."""
+    def app_starts(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """The head of the response, with the first part of its body."""
 
     def app_sends(self, chunk: bytes) -> None:
         """A part of its body."""
@@ -47,7 +48,8 @@ class Bridge:
     def __init__(self, app: Callable[..., Any], answering: Answering) -> None:
         self._app = app
         self._answering = answering
-        self._body: asyncio.Queue[Message] = asyncio.Queue()
+        self._heard: deque[Message] = deque()
+        self._waiting: asyncio.Future[None] | None = None
         self._size = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -75,37 +77,56 @@ class Bridge:
         """A part of the request body; what is over any limit of the app is counted and not kept."""
         self._size += len(chunk)
         if self._size <= LONGEST_BODY:
-            self._body.put_nowait({"type": "http.request", "body": chunk, "more_body": True})
+            self._tell({"type": "http.request", "body": chunk, "more_body": True})
 
     def finish(self) -> None:
         """The request body is whole."""
-        self._body.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+        self._tell({"type": "http.request", "body": b"", "more_body": False})
 
     def cancel(self) -> None:
         """The browser is gone."""
-        self._body.put_nowait({"type": "http.disconnect"})
+        self._tell({"type": "http.disconnect"})
         if self._task is not None:
             self._task.cancel()
 
+    def _tell(self, message: Message) -> None:
+        self._heard.append(message)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def _receive(self) -> Message:
+        while not self._heard:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        return self._heard.popleft()
+
     async def _run(self, scope: dict[str, Any]) -> None:
+        answering = self._answering
+        head: Message | None = None
         ended = False
 
         async def send(message: Message) -> None:
-            nonlocal ended
+            nonlocal head, ended
             if message["type"] == "http.response.start":
-                self._answering.app_starts(int(message["status"]), dated(message.get("headers", ())))
+                head = message
             elif message["type"] == "http.response.body":
-                self._answering.app_sends(bytes(message.get("body", b"")))
+                chunk = bytes(message.get("body", b""))
+                if head is None:
+                    answering.app_sends(chunk)
+                else:
+                    # Held until now, since one write costs less than two.
+                    answering.app_starts(int(head["status"]), dated(head.get("headers", ())), chunk)
+                    head = None
                 if not message.get("more_body", False) and not ended:
                     ended = True
-                    self._answering.app_ends()
+                    answering.app_ends()
 
         try:
-            await self._app(scope, self._body.get, send)
+            await self._app(scope, self._receive, send)
         except Exception:
             log.exception("a visitor's route failed")
         if not ended:
-            self._answering.app_fails()
+            answering.app_fails()
 
 
 def dated(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -77,8 +77,7 @@ class Relay(Answer):
         app = self._plane.gate.app
         known = app.at_once(exchange) if self._uplink.whole else None
         if known is not None:
-            self.app_starts(known.status_code, dated(known.raw_headers))
-            self.app_sends(bytes(known.body))
+            self.app_starts(known.status_code, dated(known.raw_headers), bytes(known.body))
             self.app_ends()
             return
         self._bridge = Bridge(app, self)
@@ -202,10 +201,10 @@ class Relay(Answer):
 
     # our own routes' answer
 
-    def app_starts(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """The head of the answer."""
+    def app_starts(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """The head of the answer, with the first part of its body."""
         fields = [response_field(name, value) for name, value in headers]
-        self._outlet.open(status, phrase(status), fields, again=self._may_follow)
+        self._outlet.open(status, phrase(status), fields, again=self._may_follow, body=body)
         self._client.wait(ANSWER_IDLE)
 
     def app_sends(self, chunk: bytes) -> None:

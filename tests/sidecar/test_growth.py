@@ -63,6 +63,11 @@ def asked(number: int, address: str, kind: bytes = b"document") -> bytes:
     )  # fmt: skip
 
 
+VISITS = 30
+"""How many are counted, and what their sums may differ by: a store of the process that is full is emptied within
+some of them, while one instruction more for each would be as many."""
+
+
 def counted(folder: Path, text: str) -> dict[str, int]:
     """Instructions that people take who come for the first time, and who come again: of a page and a part of one, in
     both forms."""
@@ -93,13 +98,13 @@ async def _counted(gate: Callable[[], Gate], file: Path) -> dict[str, int]:
             await middleware(scope_of(asked(number, BERLIN, kind)), nothing, nothing)
         for again in ("first", "again"):
             counter = Counter()
-            for number in range(100, 130):
+            for number in range(100, 100 + VISITS):
                 raw = asked(number, BERLIN, kind)
                 with counter:
                     ends.visit(raw, answer)
             told[f"sidecar, {kind.decode()}, {again}"] = counter.count
             counter = Counter()
-            for number in range(100, 130):
+            for number in range(100, 100 + VISITS):
                 scope = scope_of(asked(number, BERLIN, kind))
                 with counter:
                     await middleware(scope, nothing, nothing)
@@ -112,5 +117,6 @@ def test_ten_times_of_it_takes_no_instruction_more(tmp_path: Path, part: Callabl
     if sys.gettrace() is not None:
         pytest.skip("somebody else is tracing")
     few, many = (counted(tmp_path, part(count)) for count in (10, 100))
-    assert many == few
+    assert {kind: many[kind] - count for kind, count in few.items() if abs(many[kind] - count) >= VISITS} == {}
+    assert many.keys() == few.keys()
     assert min(few.values()) > 1000

@@ -86,6 +86,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "opt-out-in-opt-in-country": "Warning: an opt-out regime covers a country whose law asks for a yes.",
         "no-transfer-basis": "Warning: a vendor processes in a third country, and what that rests on is not named.",
         "longer-than-13-months": "Warning: a cookie that is not essential lasts longer than 13 months.",
+        "nobody-in-scope": "Warning: the scope leaves no path or no visitor under the policy.",
         "trusts-everyone": "Warning: every peer's header is believed, so any visitor can choose an address.",
         "csp-cannot-stop": "Warning: with this source or host, a Content-Security-Policy cannot stop a vendor.",
         "csp-cannot-bind": "Warning: a Content-Security-Policy is asked for that no page can carry.",

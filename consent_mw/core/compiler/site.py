@@ -6,7 +6,7 @@ from consent_mw.core.compiler import values
 from consent_mw.core.compiler.names import Names
 from consent_mw.core.compiler.report import quoted
 from consent_mw.core.compiler.section import Section
-from consent_mw.core.document import Kind
+from consent_mw.core.document import Kind, Node
 from consent_mw.core.policy import ClientAddress, Geo, OutboxRule, Retention, Scope, Site
 from consent_mw.core.terms import Overflow
 
@@ -64,8 +64,20 @@ def compile_scope(root: Section) -> Scope:
     if node is not None and not 0 <= node.number <= 100:
         message = f"`percent` of {section.label} is `{str(node.number)[:20]}`, which is no share of visitors"
         section.report.error(node, "bad-percent", message, "write a whole number from 0 to 100")
+    _warn_of_nobody(section, node)
     section.finish()
     return Scope(exclude, percent)
+
+
+def _warn_of_nobody(section: Section, percent: Node | None) -> None:
+    """A scope that leaves nobody leaves a site without a policy, and nothing else would show it."""
+    everything = next((one for one in section.strings("exclude") or () if one.text == "/*"), None)
+    if everything is not None:
+        message = "`/*` in `exclude` covers every path, so that the policy holds nowhere"
+        section.report.warning(everything, "nobody-in-scope", message, "name the paths that need none")
+    if percent is not None and percent.number == 0:
+        message = f"`percent` of {section.label} is `0`, so that the policy holds for nobody"
+        section.report.warning(percent, "nobody-in-scope", message, "write from which share on it is to hold")
 
 
 def compile_client_address(root: Section) -> ClientAddress:

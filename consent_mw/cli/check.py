@@ -21,7 +21,7 @@ from consent_mw.core.coverage import CARRIED_OUT, coverage
 from consent_mw.core.policy import Policy
 from consent_mw.core.schema import policy_schema
 from consent_mw.errors import Problem, Severity
-from consent_mw.world.policy_file import Reading, read_cases, read_policy, where_cases_stand
+from consent_mw.world.policy_file import Reading, file_meant, read_cases, read_policy, where_cases_stand
 
 UNREADABLE = frozenset({"no-such-file", "unreadable-file", "file-too-large", "not-utf-8"})
 """Codes that mean there was nothing to check."""
@@ -42,6 +42,7 @@ def command(file: str | None, form: str, strict: bool, clauses: bool, schema: bo
         return 0
     if file is None:
         raise click.UsageError("Missing argument 'FILE'.")
+    file = file_meant(file)
     reading = with_cases(read_policy(file), file)
     if clauses and reading.policy is not None:
         told = rested(reading.policy, cases_beside(reading.policy, file))
@@ -111,6 +112,8 @@ def rested(policy: Policy, cases: Sequence[Case]) -> list[dict[str, object]]:
 
 
 def _rested(told: Sequence[dict[str, Any]]) -> str:
+    if not told:
+        return "the policy quotes no clause: quote the sentences of the published policy as `[[clause]]`"
     lines: list[str] = []
     for clause in told:
         quoted = f"“{clause['text']}”"
@@ -125,7 +128,7 @@ def _rested(told: Sequence[dict[str, Any]]) -> str:
             lines += [f"        case: {one}" for one in rule["cases"]] or ["        no case"]
         lines.append("")
     bare = sum(not one["rules"] and not one["informational"] for one in told)
-    return "\n".join([*lines, f"{len(told)} clauses, {bare or 'none'} of them without a rule"])
+    return "\n".join([*lines, f"{len(told)} clause{'s' * (len(told) != 1)}, {bare or 'none'} of them without a rule"])
 
 
 def _uncovered(policy: Policy, cases: Sequence[Case], beside: str) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ from consent_mw.cli.findings import as_json, as_text
 from consent_mw.core.cases import Case, Difference, differences
 from consent_mw.core.coverage import Coverage, coverage
 from consent_mw.core.policy import Policy
-from consent_mw.world.policy_file import Reading, read_cases, read_policy, where_cases_stand
+from consent_mw.world.policy_file import Reading, file_meant, read_cases, read_policy, where_cases_stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Result:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="For people, or JSON.")
 def command(file: str, beside: str | None, covers: bool, strict: bool, junit: str | None, form: str) -> int:
     """Run the cases of the policy FILE."""
+    file = file_meant(file)
     reading = read_policy(file)
     if reading.policy is None:
         return _mistaken(reading, file, form)

@@ -137,6 +137,26 @@ def test_a_new_key_is_32_random_bytes(capsys: pytest.CaptureFixture[str]) -> Non
     assert len(json.loads(capsys.readouterr().out)["key"]) == 43
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["check", "mixmax-2018"], ["check", "mixmax-2018", "--clauses"], ["test", "mixmax-2018", "--strict"]],
+    ids=" ".join,
+)
+def test_a_built_in_policy_is_checked_by_its_name_unless_a_file_has_it(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 0
+    Path("mixmax-2018").write_text("nonsense")
+    assert run(arguments) == 1
+
+
+def test_a_policy_without_clauses_rests_on_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", str(POLICIES / "good_minimal.toml"), "--clauses"]) == 0
+    told = "the policy quotes no clause: quote the sentences of the published policy as `[[clause]]`\n"
+    assert capsys.readouterr().out == told
+
+
 def test_profiles_are_listed_and_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["profile", "list", "--format", "json"]) == 0
     for row in json.loads(capsys.readouterr().out)["profiles"]:

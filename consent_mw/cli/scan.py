@@ -245,7 +245,8 @@ def _page(told: Mapping[str, object], visits: Sequence[Visited]) -> Iterator[str
     else:
         yield "<table><tr><th>Fault<th>Kind<th>Name<th>Why<th>Visits"
         for one in found if isinstance(found, list) else ():
-            cells = (one["fault"], one["kind"], one["name"], one["why"], _when(one["visits"], len(visits)))
+            when = "" if one["fault"] == Fault.UNSEEN.value else _when(one["visits"], len(visits))
+            cells = (one["fault"], one["kind"], one["name"], one["why"], when)
             yield "<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in cells)
         yield "</table>"
     skipped = told["skipped"]

@@ -130,6 +130,7 @@ def test_what_is_found_in_every_visit_is_told_in_these_words(address: str, polic
     assert "    cookie odd: no rule names it\n        in every visit\n" in out
     page = (tmp_path / "report" / "index.html").read_text()
     assert "<td>odd<td>no rule names it<td>in every visit<tr>" in page
+    assert "<td>no visit saw it<td><" in page
 
 
 @pytest.mark.parametrize("stopped", [False, True])

@@ -255,6 +255,8 @@ def _read(source: str, seen: Seen, own: str) -> None:
             raise click.ClickException(f"{source} is a pipe with more than {LARGEST >> 20} MiB: save it to a file")
         if _read_log(source, stream, seen):
             return
+    if head.startswith(b"SQLite format 3\0"):
+        raise click.ClickException(f"{source} is a database: write `--learn sqlite:///{source}` if it is our store")
     larger = f", or an archive of more than {LARGEST >> 20} MiB" if archive and len(head) == LARGEST else ""
     raise click.ClickException(f"{source} is neither a HAR file nor an access log that is known here{larger}")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import sqlite3
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -174,3 +176,11 @@ def test_the_comments_of_the_first_settings_stand_in_one_column(learned: bool) -
         one for one in Path("policy.toml").read_text().splitlines() if one.startswith(("revision", "mode", "regions"))
     ]
     assert len({one.index("#") for one in lines if "#" in one}) == 1, lines
+
+
+def test_a_store_that_is_named_as_a_file_is_told_how_to_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.closing(sqlite3.connect("c.db")) as db:
+        db.execute("CREATE TABLE t (x)")
+    assert run(["init", "--learn", "c.db"]) == 2
+    told = "consent-mw: c.db is a database: write `--learn sqlite:///c.db` if it is our store\n"
+    assert capsys.readouterr().err == told

@@ -85,12 +85,13 @@ class Again:
         answer = self._gate.answers.again(message.get("status", 0), message.get("headers"))
         replies = answer.replies if answer is not None else None
         reply: Reply | None = replies.get(self._arrival.bearing) if replies else None
+        if reply is not None and reply.concerned is not None:
+            # Until the body is there the app may speak, and the store fail.
+            self._reply, self._held = reply, message
+            return _NOTHING
         if reply is None or self._differs(reply):
             return self._otherwise().send(message)
-        if reply.concerned is None:
-            return self._send(self._told(message, reply))
-        self._reply, self._held = reply, message
-        return _NOTHING
+        return self._send(self._told(message, reply))
 
     def _end(self, held: Message, message: Message) -> Awaitable[None]:
         """Send the start that was held, and this: most often the whole body."""

@@ -80,7 +80,7 @@ class Arrivals:
         found = self._known.headers(scope["headers"], peer[0] if peer else "", now)
         if found is None or scope.get("method") != "GET":
             return None
-        gate, rules, path = self._gate, found.rules, path_of(scope)
+        gate, rules, path = self._gate, found.rules, scope.get("raw_path") or path_of(scope)
         if (
             path.startswith(rules.apart)
             or b"?" in path

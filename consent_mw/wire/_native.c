@@ -925,11 +925,11 @@ static Py_ssize_t block_of(PyObject *headers, PyObject *more, char *to) {
         return 0;
     }
     char *at = to, *end = to + LONGEST_BLOCK;
+    PyObject *name = NULL, *value = NULL;
     Py_ssize_t many = 2 * PyList_Size(headers);
     for (Py_ssize_t index = -1; index < many; index++) {
         if (index >= 0) {
-            PyObject *pair = PyList_GetItem(headers, index / 2), *name, *value;
-            if (!is_pair(pair, &name, &value)) return 0;
+            if (index % 2 == 0 && !is_pair(PyList_GetItem(headers, index / 2), &name, &value)) return 0;
             if (text_of(index % 2 ? value : name, &part) < 0) return -1;
         }
         if (part.size >= end - at || memchr(part.at, '\n', (size_t)part.size) != NULL) return 0;

@@ -140,6 +140,7 @@ def test_a_form_leads_back_to_the_site_and_nowhere_else(visiting: Visiting) -> N
     ("headers", "body", "status"),
     [
         ({"sec-fetch-site": "cross-site", "content-type": "text/plain"}, b"x" * 20_000, 413),
+        ({"content-type": "application/json", "content-length": "9" * 5000}, b"{}", 413),
         ({"sec-fetch-site": "cross-site", "content-type": "text/plain"}, b"{}", 415),
         ({"sec-fetch-site": "cross-site", "content-type": "application/json"}, b"{}", 403),
         ({"sec-fetch-site": "same-site", "content-type": "application/json"}, b"{}", 403),
@@ -154,7 +155,8 @@ def test_a_form_leads_back_to_the_site_and_nowhere_else(visiting: Visiting) -> N
         ({"content-type": "application/x-www-form-urlencoded"}, b"all=perhaps", 400),
     ],
     ids=[
-        "too-large-comes-first", "wrong-type-comes-second", "another-site", "a-sibling", "no-evidence",
+        "too-large-comes-first", "no-number-that-anybody-reads",
+        "wrong-type-comes-second", "another-site", "a-sibling", "no-evidence",
         "another-origin", "opaque-origin", "broken-json", "a-list", "deep-json", "unknown-purpose", "not-a-bool",
         "unknown-all",
     ],

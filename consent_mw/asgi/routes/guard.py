@@ -15,6 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 BODY_LIMIT = 16_384
 """Bytes that a choice may take; the largest honest one is a few hundred."""
 
+MOST_DIGITS = 19
+"""Digits of a Content-Length beyond which it is too large, whatever it says."""
+
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 
@@ -115,7 +118,8 @@ _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 async def _read(request: Request, limit: int) -> bytes:
     declared = _said(request, b"content-length")
-    if declared.isascii() and declared.isdigit() and int(declared) > limit:
+    # Python reads no number of thousands of digits.
+    if declared.isascii() and declared.isdigit() and (len(declared) > MOST_DIGITS or int(declared) > limit):
         raise RefusedRequest(413, f"the body is larger than {limit} bytes")
     body = bytearray()
     more = True

@@ -112,11 +112,19 @@ async def _counted(gate: Callable[[], Gate], file: Path) -> dict[str, int]:
     return told
 
 
+def least(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    """The fewer instructions of each kind."""
+    assert one.keys() == other.keys()
+    return {kind: min(count, other[kind]) for kind, count in one.items()}
+
+
 @pytest.mark.parametrize("part", [rules, prefixes, vendors, places, clauses, features], ids=lambda one: one.__name__)
 def test_ten_times_of_it_takes_no_instruction_more(tmp_path: Path, part: Callable[[int], str]) -> None:
     if sys.gettrace() is not None:
         pytest.skip("somebody else is tracing")
-    few, many = (counted(tmp_path, part(count)) for count in (10, 100))
+    few, many = [counted(tmp_path, part(count)) for count in (10, 100)]
+    # Once more, since the first of a process may have something to make that is then there for all.
+    few, many = (least(one, counted(tmp_path, part(count))) for one, count in ((few, 10), (many, 100)))
     assert {kind: many[kind] - count for kind, count in few.items() if abs(many[kind] - count) >= VISITS} == {}
     assert many.keys() == few.keys()
     assert min(few.values()) > 1000

@@ -168,7 +168,8 @@ class Front:
             if self._accepts:
                 self._loop.remove_reader(one.fileno())
             if not self._kept and one.family == socket.AF_UNIX:
-                one.shutdown(socket.SHUT_RD)  # refuses whoever is not in its queue yet
+                with contextlib.suppress(OSError):  # not every system can
+                    one.shutdown(socket.SHUT_RD)  # refuses whoever is not in its queue yet
             while self._accept(one):
                 pass
             one.close()
